@@ -109,6 +109,7 @@ def stop(home: Path, watch: Watch) -> bool:
     supervisor = found.supervisor
     was_running = supervisor.is_alive
     supervisor.send(signal.SIGTERM)
+    supervisor.send(signal.SIGCONT)  # suspended, it would not take the other
     until = time.monotonic() + STOPPING_TIME.total_seconds()
     while supervisor.is_alive and time.monotonic() < until:
         if (now := state.read_state(home)) is not None:

@@ -1,41 +1,50 @@
 """`darkroom status --json`: the state of every role, for programs."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from typing import Final
 
 from cli.stack.supervisor.state import ROLES, Phase, ProgramState, StackState
-from cli.status.duties import Duty
+from cli.status.processes import Family
+from cli.status.role_states import SUSPENDED, role_state, suspended_pid
+from cli.status.service import Service
 from cli.status.tried_versions import TriedVersions
+
+SUPERVISOR: Final = "supervisor"
+"""The row of the process that starts the others and watches over them."""
 
 
 def status_facts(
-    state: StackState | None, duties: Mapping[str, Duty], tried: Iterable[TriedVersions] = ()
+    state: StackState | None,
+    service: Service,
+    families: Mapping[int, Family],
+    tried: Iterable[TriedVersions] = (),
 ) -> dict[str, dict[str, object]]:
     """Return `{role: {url, pids, state, metrics_urls}}` for every role; without a stack, roles that are stopped.
 
-    `duties` names roles whose processes are ready but whose work is `late` or `missing`. `predict` has the shadows and
-    canaries in `tried`, by model.
+    The supervisor is among them. `predict` has the shadows and canaries in `tried`, by model.
     """
     if state is None:
-        return {role: {"url": None, "pids": [], "state": str(Phase.STOPPED), "metrics_urls": []} for role in ROLES}
-    facts: dict[str, dict[str, object]] = {
-        role: {
-            "url": state.url_of(role),
-            "pids": _pids(state.of_role(role)),
-            "state": next(
-                (str(program.phase) for program in state.of_role(role) if program.phase is not Phase.READY),
-                duties[role].state if role in duties else str(Phase.READY),
-            ),
-            "metrics_urls": state.metrics_of(role),
-        }
-        for role in ROLES
-    }
+        return {role: _facts((), str(Phase.STOPPED)) for role in (*ROLES, SUPERVISOR)}
+    of_role = {role: state.of_role(role) for role in ROLES}
+    facts = {role: _facts(programs, role_state(programs, service, families).word) for role, programs in of_role.items()}
     facts["predict"]["tried"] = {
         one.model: {"shadow": asdict(one.shadow) if one.shadow else None, "canary": one.canary or None} for one in tried
     }
+    is_suspended = suspended_pid(families.get(state.supervisor.pid, {})) is not None
+    facts[SUPERVISOR] = _facts((), SUSPENDED if is_suspended else str(Phase.READY)) | {"pids": [state.supervisor.pid]}
     return facts
 
 
-def _pids(programs: list[ProgramState]) -> list[int]:
+def _facts(programs: Sequence[ProgramState], word: str) -> dict[str, object]:
+    return {
+        "url": next((program.url for program in programs), None),
+        "pids": _pids(programs),
+        "state": word,
+        "metrics_urls": [program.metrics_url for program in programs if program.metrics_url is not None],
+    }
+
+
+def _pids(programs: Sequence[ProgramState]) -> list[int]:
     """Return the pids of those that run."""
     return [program.process.pid for program in programs if program.process is not None]

@@ -7,14 +7,13 @@ home knows: programs, pids, CPU and memory of their children, log lines.
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
-from cli.stack.supervisor.state import ROLES, Phase, ProgramState
-from cli.status.duties import Duty
+from cli.stack.supervisor.state import ROLES, ProgramState
 from cli.status.errors import Trouble
 from cli.status.processes import Family
+from cli.status.role_states import role_state
 from cli.status.service import Service
 from cli.status.snapshots import Snapshot
 from cli.status.tried_versions import TriedVersions, tried_versions
-from shared.domain.status.computation import SILENT_SECONDS
 from shared.domain.status.service_status import Figures as ServiceFigures
 from shared.domain.status.service_status import Lane
 
@@ -27,9 +26,8 @@ class RoleFigures:
     """One role with all its processes. None means unknown."""
 
     role: str
-    phase: Phase
-    duty: str
-    """`late` or `missing` where the processes run but the work is not done, `silent` where one publishes no figures."""
+    state: str
+    """`ready`, or the word for what is wrong."""
     pids: tuple[int, ...]
     cores: float | None
     """CPU cores it keeps busy."""
@@ -112,43 +110,21 @@ def _role(role: str, snapshots: Sequence[Snapshot]) -> RoleFigures:
     pids = tuple(program.process.pid for program in programs if program.process)
     used = [usage for pid in pids for usage in now.families.get(pid, {}).values()]
     busy = [cores for pid in pids if (cores := _cores(pid, snapshots)) is not None]
-    duty = _duty(role, now.service)
-    worst = next((program for program in programs if program.phase is not Phase.READY), None)
-    if not duty.state and (silent := _silent(programs, now.service)):
-        duty = Duty("silent", silent)
+    is_now = role_state(programs, now.service, now.families)
     return RoleFigures(
         role=role,
-        phase=worst.phase if worst else Phase.READY,
-        duty="" if worst else duty.state,
+        state=is_now.word,
         pids=pids,
         cores=sum(busy) if busy else None,
         memory=sum(usage.memory for usage in used) if used else None,
         where=next(map(_where, (program for program in programs if program.url)), ""),
-        why=worst.detail if worst else duty.detail,
+        why=is_now.why,
     )
 
 
 def _where(program: ProgramState) -> str:
     """Return a program's address, with the file of its login."""
     return f"{program.url}  login in {program.login_file}" if program.login_file else program.url or ""
-
-
-def _duty(role: str, service: Service) -> Duty:
-    """Return whether a role's work is done; for predict, whether each model has a worker."""
-    if role == "predict":
-        models = service.figures.models if service.figures else ()
-        alone = sorted(one.model for one in models if one.workers == 0)
-        return Duty("missing", f"no worker serves {', '.join(alone)}") if alone else Duty("", "")
-    return service.duties.get(role, Duty("", ""))
-
-
-def _silent(programs: Iterable[ProgramState], service: Service) -> str:
-    """Return the first program that publishes no figures; empty where there is none, or Redis does not answer."""
-    if service.figures is None:
-        return ""
-    heard = {one.figures.pid for one in service.processes if one.silent_seconds <= SILENT_SECONDS}
-    missed = (one.name for one in programs if one.metrics_url and one.process and one.process.pid not in heard)
-    return next((f"{name} publishes no figures" for name in missed), "")
 
 
 def _cores(pid: int, snapshots: Sequence[Snapshot]) -> float | None:

@@ -1,4 +1,7 @@
-"""The live view: takes a snapshot each second, draws it, and restores the terminal at the end."""
+"""The live view: takes a snapshot each second, draws it, and restores the terminal at the end.
+
+The page is drawn each second too where no new snapshot comes: it says how old its figures are.
+"""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -34,12 +37,12 @@ def show_live(
     *,
     pauses: Pauses = USUAL,
 ) -> None:
-    """Draw the last snapshots until q, Ctrl-C or the terminal closes."""
+    """Draw the last snapshots until q, Ctrl-C or the terminal closes; a snapshot in progress is not waited for."""
     with Terminal() as terminal, SnapshotThread(snapshot, seen=terminal.wake, pauses=pauses) as thread:
         event = Event.DRAW
         while event is not Event.LEAVE:
             with terminal.keys_unseen(), Live(console=console, screen=True, auto_refresh=False) as screen:
-                while (event := terminal.next_event()) is Event.DRAW:
+                while (event := terminal.next_event(redraw_after=pauses.others)) is Event.DRAW:
                     if snapshots := thread.snapshots():
                         screen.update(draw(snapshots), refresh=True)
             if event is Event.SUSPEND:
@@ -50,14 +53,16 @@ class SnapshotThread:
     """Takes snapshots in a thread of its own, so that a process that does not answer delays no key press."""
 
     def __init__(self, snapshot: Callable[[], Snapshot], *, seen: Callable[[], None], pauses: Pauses) -> None:
-        """`seen` is called after each snapshot."""
+        """`seen` is called after each snapshot, and no more once the context has ended."""
         self._take = snapshot
         self._seen = seen
         self._pauses = pauses
         self._snapshots: tuple[Snapshot, ...] = ()
         self._error: BaseException | None = None
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="snapshots")
+        self._seeing = threading.Lock()
+        # A daemon: the interpreter ends without it, whatever it waits for.
+        self._thread = threading.Thread(target=self._run, name="snapshots", daemon=True)
 
     def __enter__(self) -> Self:
         """Start the thread."""
@@ -67,9 +72,9 @@ class SnapshotThread:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End the thread; a snapshot in progress is waited for."""
-        self._stopping.set()
-        self._thread.join()
+        """Take no further snapshot. One in progress may take seconds, as where Redis hangs: it is left to itself."""
+        with self._seeing:
+            self._stopping.set()
 
     def snapshots(self) -> tuple[Snapshot, ...]:
         """Return the last snapshots, the newest last; raises what taking one raised."""
@@ -84,6 +89,9 @@ class SnapshotThread:
                 self._snapshots = (*self._snapshots, self._take())[-REMEMBERED:]
             except Exception as error:  # noqa: BLE001  raised again in the drawing thread
                 self._error = error
-            self._seen()
+            with self._seeing:
+                if self._stopping.is_set():
+                    return
+                self._seen()
             self._stopping.wait(pause.total_seconds())
             pause = self._pauses.others

@@ -14,16 +14,22 @@ Family = dict[ProcessIdentity, "Usage"]
 
 
 class Usage(NamedTuple):
-    """One process: processor time since it began, and its own memory in bytes."""
+    """One process: processor time since it began, its own memory in bytes, and whether it can run at all."""
 
     seconds: float
     memory: int
+    is_suspended: bool = False
+    """Whether a signal has stopped it (SIGSTOP, SIGTSTP): it runs on after SIGCONT."""
 
 
 def families(pids: Collection[int]) -> dict[int, Family]:
-    """Return the usage of each of these processes and its children; those that are gone are left out."""
+    """Return the usage of each of these processes and its children; those that are gone are left out.
+
+    A child that is one of `pids` counts in its own family alone.
+    """
     children = _children()
-    return {pid: _family(pid, children) for pid in pids if psutil.pid_exists(pid)}
+    heads = set(pids)
+    return {pid: _family(pid, children, heads=heads) for pid in pids if psutil.pid_exists(pid)}
 
 
 def started_at(pid: int) -> datetime | None:
@@ -42,12 +48,12 @@ def _children() -> dict[int, list[int]]:
     return children
 
 
-def _family(pid: int, children: dict[int, list[int]]) -> Family:
+def _family(pid: int, children: dict[int, list[int]], *, heads: set[int]) -> Family:
     family: Family = {}
     waiting = [pid]
     while waiting:
         member = waiting.pop()
-        waiting += children[member]
+        waiting += [child for child in children[member] if child not in heads]
         identity, used = ProcessIdentity.of(member), _usage(member, is_child=member != pid)
         if identity is not None and used is not None:
             family[identity] = used
@@ -59,8 +65,8 @@ def _usage(pid: int, *, is_child: bool) -> Usage | None:
     try:
         process = psutil.Process(pid)
         with process.oneshot():
-            times, memory = process.cpu_times(), process.memory_info()
+            times, memory, state = process.cpu_times(), process.memory_info(), process.status()
     except (psutil.NoSuchProcess, psutil.AccessDenied):
         return None
     shared = getattr(memory, "shared", 0) if is_child else 0
-    return Usage(times.user + times.system, max(0, memory.rss - shared))
+    return Usage(times.user + times.system, max(0, memory.rss - shared), state == psutil.STATUS_STOPPED)

@@ -22,7 +22,7 @@ from shared.settings import Redis
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """What Redis knows of the service; all of it empty where Redis does not answer."""
+    """What Redis knows of the service; all of it empty where Redis has not answered."""
 
     figures: Figures | None = None
     processes: Sequence[Published] = ()
@@ -32,8 +32,8 @@ class Service:
     """What serves, by model."""
 
 
-def read_service(home: Path) -> Service:
-    """Read the service of a home; it takes some seconds at most where Redis does not answer."""
+def read_service(home: Path) -> Service | None:
+    """Read the service of a home; None where Redis does not answer, which takes some seconds at most."""
     try:
         with connect_briefly(Redis(url=store_url(home, "DARKROOM_REDIS_URL"))) as client:
             call = status_board.read_call()
@@ -41,7 +41,7 @@ def read_service(home: Path) -> Service:
             duties = read_duties(client)
             found = {name: model_routes.read(client, name) for name in model_routes.names(client)}
     except (redis.RedisError, OSError, Refused):
-        return Service()
+        return None
     return Service(
         figures=board.figures(duties),
         processes=board.processes,

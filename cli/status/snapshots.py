@@ -35,30 +35,41 @@ class Snapshot:
     """By the pid of the program's own process."""
     troubles: Sequence[Trouble]
     service: Service = field(default_factory=Service)
-    """What the processes publish."""
+    """What the processes publish, as it was read last."""
+    heard_at: float | None = None
+    """When it was read: monotonic clock, seconds. None where Redis has never answered."""
 
 
 class SnapshotReader:
-    """Takes snapshots of one home."""
+    """Takes snapshots of one home; while Redis does not answer they keep what it answered last."""
 
     def __init__(self, home: Path) -> None:
         self._home = home
         self._logs = Logs(log_path(home, "supervisor").parent)
+        self._service = Service()
+        self._heard_at: float | None = None
 
     def read(self) -> Snapshot:
         """Take a snapshot; it takes some seconds at most, where Redis does not answer."""
         found = state.running_stack(self._home)
-        programs = found.programs if found else []
         at, clock = time.monotonic(), datetime.now().astimezone()
+        if found and (service := read_service(self._home)) is not None:
+            self._service, self._heard_at = service, time.monotonic()
         return Snapshot(
             at=at,
             clock=clock,
             state=found,
             began=processes.started_at(found.supervisor.pid) if found else None,
-            families=processes.families([program.process.pid for program in programs if program.process]),
+            families=processes.families(pids_of(found)) if found else {},
             troubles=self._logs.newest(),
-            service=read_service(self._home) if found else Service(),
+            service=self._service if found else Service(),
+            heard_at=self._heard_at if found else None,
         )
+
+
+def pids_of(state: StackState) -> list[int]:
+    """Return the processes that head a family: the supervisor and each program's own."""
+    return [process.pid for process in (state.supervisor, *state.processes())]
 
 
 def read_two(reader: SnapshotReader) -> list[Snapshot]:

@@ -8,6 +8,7 @@ import termios
 import tty
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from enum import Enum
 from types import FrameType, TracebackType
 from typing import Final, Self
@@ -17,7 +18,7 @@ class Event(Enum):
     """What the live view does next."""
 
     DRAW = "draw"
-    """There is a new snapshot, or the terminal was resized."""
+    """There is a new snapshot, the terminal was resized, or the page has not been drawn for a while."""
     SUSPEND = "suspend"
     LEAVE = "leave"
 
@@ -61,10 +62,15 @@ class Terminal:
         except BlockingIOError:
             return  # the pipe is full of events that are not read yet
 
-    def next_event(self) -> Event:
-        """Wait for the next event; of several the most important: LEAVE, SUSPEND, DRAW."""
+    def next_event(self, *, redraw_after: timedelta) -> Event:
+        """Wait for the next event; of several return the most important: LEAVE, SUSPEND, DRAW.
+
+        `redraw_after`: without an event for so long, return DRAW.
+        """
         while True:
-            ready, _, _ = select.select([sys.stdin, self._read], [], [])
+            ready, _, _ = select.select([sys.stdin, self._read], [], [], redraw_after.total_seconds())
+            if not ready:
+                return Event.DRAW
             if sys.stdin in ready:
                 keys = os.read(sys.stdin.fileno(), 1024)
                 # End of input: the terminal is gone.

@@ -37,10 +37,13 @@ def status_page(
     title: str,
     clock: datetime,
     began: datetime | None,
+    notes: Sequence[str] = (),
     hint: str = "",
     height: int | None = None,
 ) -> RenderableType:
     """Return the whole page; `began` is when the stack was started, None without one.
+
+    `notes` stand below the head, a line each: what holds for the whole page.
 
     With `hint`, what a key does, the head is as wide as the terminal. With `height`, in lines, only as many of the
     newest errors are shown as fit.
@@ -49,9 +52,10 @@ def status_page(
     if shown.roles:
         tried = [_tried(shown.tried)] if shown.tried else []
         tables = [_roles(shown.roles), _models(shown.models), *tried, _answers(shown.answers), _queue(shown.queue)]
-    above = 1 + sum(2 + table.row_count for table in tables)
+    above = 1 + len(notes) + sum(2 + table.row_count for table in tables)
     room = len(shown.troubles) if height is None else max(1, height - above - 2)
     parts: list[RenderableType] = [_head(title, clock=clock, began=began, hint=hint)]
+    parts += [_cut(note, _NOTED) for note in notes]
     for part in (*tables, _troubles(shown.troubles[:room], clock=clock, began=began)):
         parts += ["", part]
     return Group(*parts)
@@ -61,7 +65,7 @@ def _head(title: str, *, clock: datetime, began: datetime | None, hint: str) -> 
     head = Table.grid(expand=bool(hint), padding=(0, 3, 0, 0))
     head.add_column()
     head.add_column(ratio=1)
-    since = f"up {_seconds((clock - began).total_seconds())}" if began else ""
+    since = f"up {seconds((clock - began).total_seconds())}" if began else ""
     head.add_row(_cut(title, "bold"), _cut(since, _QUIET), _cut(hint, _QUIET), f"{clock:%H:%M:%S}")
     return head
 
@@ -69,10 +73,9 @@ def _head(title: str, *, clock: datetime, began: datetime | None, hint: str) -> 
 def _roles(roles: Sequence[RoleFigures]) -> Table:
     table = _table("role", "state", "pids", ("cpu", 5), ("memory", 7), "where")
     for role in roles:
-        is_ready = role.phase is Phase.READY and not role.duty
         table.add_row(
             _cut(role.role.ljust(8)),
-            Text((role.duty or str(role.phase)).ljust(8), "green" if is_ready else _NOTED),
+            Text(role.state.ljust(9), "green" if role.state == Phase.READY else _NOTED),
             _cut(" ".join(map(str, role.pids))),
             UNKNOWN if role.cores is None else f"{role.cores:.0%}",
             UNKNOWN if role.memory is None else _bytes(role.memory),
@@ -121,7 +124,7 @@ def _lane(lane: LaneFigures | None) -> tuple[str, str]:
     """Return the cells of a lane: entries and age of the oldest."""
     if lane is None:
         return UNKNOWN, UNKNOWN
-    return f"{lane.entries:,}", _seconds(lane.oldest) if lane.entries else UNKNOWN
+    return f"{lane.entries:,}", seconds(lane.oldest) if lane.entries else UNKNOWN
 
 
 def _answers(answers: AnswerFigures | None) -> Table:
@@ -140,9 +143,9 @@ def _queue(queue: QueueFigures | None) -> Table:
     limit = f" of {_bytes(queue.limit)}" if queue.limit else ""
     table.add_row(
         " " * 8,
-        _seconds(queue.oldest) if queue.oldest else UNKNOWN,
+        seconds(queue.oldest) if queue.oldest else UNKNOWN,
         f"{queue.unrecorded:,}",
-        _seconds(queue.lag) if queue.unrecorded else UNKNOWN,
+        seconds(queue.lag) if queue.unrecorded else UNKNOWN,
         f"{_bytes(queue.memory)}{limit}",
     )
     return table
@@ -192,7 +195,8 @@ def _rate(each_second: float | None) -> str:
     return f"{each_second:,.0f}" if each_second == 0 or each_second >= 10 else f"{each_second:.1f}"  # noqa: PLR2004  two digits
 
 
-def _seconds(seconds: float) -> str:
+def seconds(seconds: float) -> str:
+    """Return a time as it is shown: `2.3 s`, `1.5 min`, `4.0 h`."""
     if seconds >= _HOUR:
         return f"{seconds / _HOUR:.1f} h"
     if seconds >= _MINUTE:

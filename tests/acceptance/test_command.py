@@ -46,7 +46,7 @@ def test_the_curl_line_that_up_prints_predicts_its_image(stack: "Stack") -> None
 
 def test_status_has_every_role_with_live_pids(stack: "Stack") -> None:
     status = stack.wait_until_ready()
-    assert set(status) == ROLES
+    assert set(status) == ROLES | {"supervisor"}
     assert all(role["pids"] and all(map(psutil.pid_exists, role["pids"])) for role in status.values())
     assert status["api"]["url"] == stack.url
     assert len(status["predict"]["pids"]) == stack.predict_workers

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
+from cli.stack.supervisor.state import ROLES
 from shared.observability.log_file import LARGEST, older
 from tests.support.api_client import Door
 from tests.support.pictures import renewed
@@ -66,7 +67,8 @@ def test_in_a_pipe_status_is_printed_once_with_lanes_rates_and_errors(stack: "St
     assert "\x1b" not in said
     assert lines[0].startswith(f"Darkroom  {stack.url}")
     status = stack.status()
-    for role, facts in status.items():
+    for role in ROLES:
+        facts = status[role]
         row = next(line for line in lines if line.startswith(role))
         assert all(str(pid) in row for pid in facts["pids"])
         assert re.search(r"\d+%", row)

@@ -195,6 +195,8 @@ class Supervisor:
             return
         with contextlib.suppress(ProcessLookupError):
             process.send_signal(kept.program.stop_signal)
+            # One that is suspended would take no signal, and be killed after its patience.
+            process.send_signal(signal.SIGCONT)
         try:
             await asyncio.wait_for(process.wait(), kept.program.stop_patience.total_seconds())
         except TimeoutError:

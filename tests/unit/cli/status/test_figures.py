@@ -110,7 +110,7 @@ def test_a_model_without_a_worker_is_missing() -> None:
     alone = record()
     alone.figures.facts["queue"]["workers"]["digits"] = 0
     predict = next(role for role in watched(alone).roles if role.role == "predict")
-    assert (predict.duty, predict.why) == ("missing", "no worker serves digits")
+    assert (predict.state, predict.why) == ("missing", "no worker serves digits")
 
 
 def family(seconds: float, **children: float) -> dict[ProcessIdentity, Usage]:
@@ -149,8 +149,8 @@ def test_roles_are_in_order_and_show_a_failure_of_their_programs() -> None:
     shown = status_figures([snapshot(0.0, *programs, service=heard)])
     roles = {role.role: role for role in shown.roles}
     assert tuple(roles) == ROLES
-    assert (roles["predict"].phase, roles["predict"].why) == (Phase.CRASHED, "killed by SIGKILL")
-    assert (roles["record"].duty, roles["record"].why) == ("silent", "record publishes no figures")
+    assert (roles["predict"].state, roles["predict"].why) == ("crashed", "killed by SIGKILL")
+    assert (roles["record"].state, roles["record"].why) == ("silent", "record publishes no figures")
 
 
 def test_where_nothing_runs_only_the_last_errors_are_shown() -> None:

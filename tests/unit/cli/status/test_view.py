@@ -5,7 +5,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from cli.stack.supervisor.state import ROLES, Phase
+from cli.stack.supervisor.state import ROLES
 from cli.status.errors import Trouble
 from cli.status.figures import (
     OUTCOMES,
@@ -25,8 +25,7 @@ NASTY = "[bold]no markup[/bold] [/] \x1b[31m red \x07 bell \r\n two 字" * 5
 
 def role(name: str, **rest: object) -> RoleFigures:
     facts = {
-        "phase": Phase.READY,
-        "duty": "",
+        "state": "ready",
         "pids": (123456,),
         "cores": 0.5,
         "memory": 98_000_000,
@@ -177,7 +176,7 @@ def test_without_a_stack_the_page_says_so_and_shows_the_last_errors() -> None:
 
 
 def test_a_role_whose_work_is_not_done_is_shown_even_if_ready() -> None:
-    lines = drawn(shown(roles=[role("webhooks", duty="missing", why="no sign of life for 31 s"), role("beat")]))
+    lines = drawn(shown(roles=[role("webhooks", state="missing", why="no sign of life for 31 s"), role("beat")]))
     [line] = [line for line in lines if line.startswith("webhooks")]
     assert "missing" in line
     assert "no sign of life for 31 s" in line

@@ -9,7 +9,9 @@ from cli.stack.supervisor import leftovers, state
 from cli.stack.supervisor.identity import ProcessIdentity
 from cli.stack.supervisor.state import ROLES, Phase, ProgramState, StackState
 from cli.status.duties import Duty
-from cli.status.facts import status_facts
+from cli.status.facts import SUPERVISOR, status_facts
+from cli.status.processes import Usage
+from cli.status.service import Service
 
 
 def stack(supervisor: ProcessIdentity) -> StackState:
@@ -93,8 +95,9 @@ def test_leftovers_of_a_dead_supervisor_are_ended_and_no_other_process(tmp_path:
 
 
 def test_status_has_every_role_whether_or_not_a_stack_runs() -> None:
-    running = status_facts(stack(me()), {})
-    assert tuple(running) == tuple(status_facts(None, {})) == ROLES
+    running = status_facts(stack(me()), Service(), {})
+    assert tuple(running) == tuple(status_facts(None, Service(), {})) == (*ROLES, SUPERVISOR)
+    assert (running[SUPERVISOR]["pids"], running[SUPERVISOR]["state"]) == ([os.getpid()], "ready")
     assert running["api"] == {"url": "http://127.0.0.1:1", "pids": [7], "state": "ready", "metrics_urls": []}
     assert running["predict"] == {
         "url": None,
@@ -103,15 +106,27 @@ def test_status_has_every_role_whether_or_not_a_stack_runs() -> None:
         "metrics_urls": ["http://1/metrics", "http://2/metrics"],
         "tried": {},
     }
-    assert running["redis"]["pids"] == status_facts(None, {})["api"]["pids"] == []
+    assert running["redis"]["pids"] == status_facts(None, Service(), {})["api"]["pids"] == []
 
 
 def test_a_role_that_runs_but_does_no_work_is_not_ready() -> None:
     running = stack(me())
     for program in running.programs:
         program.phase = Phase.READY
-    facts = status_facts(running, {program.role: Duty("missing", "no sign of life") for program in running.programs})
-    assert {facts[program.role]["state"] for program in running.programs} == {"missing"}
-    running.programs[0].phase = Phase.CRASHED
-    again = status_facts(running, {running.programs[0].role: Duty("missing", "")})
-    assert again[running.programs[0].role]["state"] == "crashed"
+    api = running.programs[0]
+    service = Service(duties={api.role: Duty("missing", "no sign of life")})
+    assert status_facts(running, service, {})[api.role]["state"] == "missing"
+    api.phase = Phase.CRASHED
+    assert status_facts(running, service, {})[api.role]["state"] == "crashed"
+
+
+def test_every_role_with_a_suspended_process_is_shown_so() -> None:
+    running = stack(me())
+    for program in running.programs:
+        program.phase = Phase.READY
+    for process in (running.supervisor, *running.processes()):
+        child = ProcessIdentity(process.pid + 1000, 1)
+        families = {process.pid: {process: Usage(1.0, 1), child: Usage(1.0, 1, is_suspended=True)}}
+        facts = status_facts(running, Service(), families)
+        (wrong,) = [role for role, fact in facts.items() if fact["state"] == "suspended"]
+        assert process.pid in facts[wrong]["pids"]  # type: ignore[operator]

@@ -48,7 +48,7 @@ SOCKET, FORKED = "FORKS_SOCKET", "FORKED_PROGRAMS"
 
 
 class Forked(StrEnum):
-    """Which of a stack's Python programs are forks: all, those that are started again, or none."""
+    """Which of a stack's Python programs are forks: all; MLflow, the training and what is started again; or none."""
 
     ALL = "all"
     AGAIN = "again"

@@ -140,26 +140,3 @@ def test_a_scripted_detector_gets_a_list_of_images(tmp_path: Path) -> None:
     model.warm_up(4)
     for output, index in zip(model.predict([image(index, model) for index in ORDER]), ORDER, strict=True):
         expect_output("detection", json.loads(output), index)
-
-
-@pytest.mark.slow
-def test_a_detector_of_torchvision_is_served(tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    make = deferred("torchvision.models.detection").ssdlite320_mobilenet_v3_large
-    detector = make(weights=None, weights_backbone=None, num_classes=4).eval()
-    metadata = {"task": "detection", "image": {"resize_size": [96, 96]}, "labels": task_models.LABELS, "threshold": 0.0}
-    mlflow.pytorch.save_model(
-        detector, str(tmp_path / "model"), metadata=metadata, serialization_format="pickle", pip_requirements=["torch"]
-    )
-    model = loaded(tmp_path / "model")
-    model.warm_up(2)
-    pixels = list(np.random.default_rng(0).integers(0, 256, (2, 96, 96, 3), dtype=np.uint8))
-    outputs = model.predict([SizedPixels(one, (192, 48)) for one in pixels])
-    with torch.inference_mode():
-        expected = detector([torch.from_numpy(one).permute(2, 0, 1) / 255 for one in pixels])
-    for output, row in zip(outputs, expected, strict=True):
-        [first, *_] = json.loads(output)["detections"]
-        best = int(row["scores"].argmax())
-        assert first["score"] == pytest.approx(float(row["scores"][best]), abs=1e-5)
-        wanted = row["boxes"][best].numpy().clip(0, 96) * (2, 0.5, 2, 0.5)
-        assert any(np.allclose(one["box"], wanted, atol=0.1) for one in json.loads(output)["detections"])

@@ -52,7 +52,7 @@ def registry_client(url: str) -> "MlflowClient":
 
     # MLflow warns about its own type hints and files, which users can't act on.
     warnings.filterwarnings("ignore", module=r"mlflow\.")
-    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    logging.getLogger("mlflow").setLevel(logging.ERROR)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     mlflow.set_tracking_uri(url)
     mlflow.set_registry_uri(url)

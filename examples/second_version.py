@@ -4,6 +4,7 @@ import sys
 from dataclasses import replace
 
 import mlflow
+
 from cli.demo.digits import METADATA, NAME, read_scans, train
 
 SCANS = 300

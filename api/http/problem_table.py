@@ -25,7 +25,8 @@ def _unknown_model(error: UnknownModel) -> str:
     names = ", ".join(error.served[:MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
     if error.reason:
         there_is = f"; there is {names}" if names else ""
-        return f"{error.reference[:80]!r} is not served: {error.reason}{there_is}"
+        what = f"{error.reference[:80]!r} is not" if error.reference else "no model is"
+        return f"{what} served: {error.reason}{there_is}"
     if not error.served:
         return "no model is served yet"
     if not error.reference:

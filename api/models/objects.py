@@ -45,7 +45,7 @@ def model_object(route: Route, load: Load, *, owner: str, base: str) -> dict[str
         "failed_versions": [
             {"version": number, "error": error} for number, error in sorted({**route.failed, **route.went_back}.items())
         ],
-        "notices": list(route.notices()),
+        "notices": [*route.notices(), *filter(None, [route.pin])],
         "device": route.device,
         "max_batch_size": route.max_batch_size,
         "workers": load.workers,

@@ -103,7 +103,7 @@ class Model(Answer):
     versions: list[ServedVersion]
     failed_versions: list[FailedVersion]
     notices: list[str] = Field(
-        description="What was deleted in the registry and goes on serving",
+        description="What was deleted in the registry and goes on serving, and what a setting of the workers pins",
         examples=[["version 3 is no longer in the registry; it goes on serving until another version is champion"]],
     )
     device: str = Field(examples=["cpu"])

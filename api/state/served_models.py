@@ -125,9 +125,12 @@ class ServedModels:
         return (*(route.model for route in self._by_name() if not route.never_loaded), *sorted(self.pipelines))
 
     def _why_none(self) -> str:
-        """Say why nothing serves where all versions failed to load; else an empty string."""
+        """Say why nothing serves where all versions failed to load, or models are retired; else an empty string."""
         failed = ((route.model, number, error) for route in self._by_name() for number, error in route.failed.items())
-        return next((f"version {number} of {model} can't be loaded: {error}" for model, number, error in failed), "")
+        reason = next((f"version {number} of {model} can't be loaded: {error}" for model, number, error in failed), "")
+        if not reason and self._retired:
+            reason = f"{', '.join(sorted(self._retired))} {'is' if len(self._retired) == 1 else 'are'} retired"
+        return reason
 
     async def _refresh(self) -> None:
         """Read all routes, and say so, until those count that were read."""

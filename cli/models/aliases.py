@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cli.home import command_line
+from cli.models.logged_models import as_version
 from cli.models.registered import ClientWrites, refusing, registered_model, telling
-from cli.models.runs import RUNS, version_of_run
 from cli.models.turns import in_turn
 from cli.models.watching import wait_until_true
 from cli.registry import connect
@@ -25,14 +25,10 @@ Plan = Callable[[RegisteredModel], Change]
 
 
 def promote(home: Path, name: str, number: str, *, wait: bool) -> None:
-    """Make a version the champion, and wait until it serves; raises Refused where it does not load. Safe to repeat.
-
-    `number` may be `runs:/<id>/<path>`, which is registered first where it is not.
-    """
+    """Make a version the champion, and wait until it serves; raises Refused where it does not load. Safe to repeat."""
     client = connect(home)
-    if number.startswith(RUNS):
-        number = version_of_run(client, name, number)
-    _announce(home, name, change(client, home, name, partial(model_changes.promote, number=number)), wait=wait)
+    plan = partial(model_changes.promote, number=as_version(client, name, number))
+    _announce(home, name, change(client, home, name, plan), wait=wait)
 
 
 def rollback(home: Path, name: str, *, wait: bool) -> None:
@@ -42,8 +38,9 @@ def rollback(home: Path, name: str, *, wait: bool) -> None:
 
 def challenger(home: Path, name: str, number: str, *, percent: int, wait: bool) -> None:
     """Give a version its share of the requests that name none; raises Refused where it does not load. Repeatable."""
-    plan = partial(model_changes.begin_challenger, number=number, percent=percent)
-    _announce(home, name, change(connect(home), home, name, plan), wait=wait)
+    client = connect(home)
+    plan = partial(model_changes.begin_challenger, number=as_version(client, name, number), percent=percent)
+    _announce(home, name, change(client, home, name, plan), wait=wait)
 
 
 def end_challenger(home: Path, name: str) -> None:
@@ -53,8 +50,9 @@ def end_challenger(home: Path, name: str) -> None:
 
 def shadow(home: Path, name: str, number: str, *, percent: int, wait: bool) -> None:
     """Let a version predict a share of the champion's images too; raises Refused where it does not load. Repeatable."""
-    plan = partial(model_changes.begin_shadow, number=number, percent=percent)
-    _announce(home, name, change(connect(home), home, name, plan), wait=wait)
+    client = connect(home)
+    plan = partial(model_changes.begin_shadow, number=as_version(client, name, number), percent=percent)
+    _announce(home, name, change(client, home, name, plan), wait=wait)
 
 
 def end_shadow(home: Path, name: str) -> None:

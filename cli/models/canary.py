@@ -8,6 +8,7 @@ from typing import Final
 
 from cli.home import command_line
 from cli.models.aliases import change
+from cli.models.logged_models import as_version
 from cli.models.registered import registered_model, telling
 from cli.models.watching import wait_until_true
 from cli.registry import connect
@@ -24,7 +25,9 @@ _PAUSE: Final = 0.5
 
 def start(home: Path, name: str, number: str, terms: CanaryTerms, *, now: Callable[[], float] = time.time) -> None:
     """Begin a canary; raises Refused where one runs, or the version can't be one. Safe to repeat."""
-    made = change(connect(home), home, name, lambda model: begin_canary(model, number, terms, now=now()))
+    client = connect(home)
+    version = as_version(client, name, number)
+    made = change(client, home, name, lambda model: begin_canary(model, version, terms, now=now()))
     say(made.said)
     say(f"See it: {command_line(f'models canary {name} --status', home)}; stop it: {command_line(made.undo, home)}")
 

@@ -7,7 +7,10 @@ import typer
 
 from cli.options import Home
 
-_VERSION_HELP = "The version's number, or `latest`: the newest that is ready."
+_VERSION_HELP = (
+    "The version's number, `latest` (the newest that is ready), `NAME:3`, `models:/NAME/3` or `NAME@alias`. Or what "
+    "was logged, `runs:/ID/PATH` or `models:/m-ID`, which is registered first where it is not."
+)
 
 Name = Annotated[str, typer.Argument(help="The model's name, as `models list` shows it.", metavar="NAME")]
 
@@ -123,13 +126,7 @@ def check(
 @models.command()
 def promote(
     name: Name,
-    version: Annotated[
-        str,
-        typer.Argument(
-            help=f"{_VERSION_HELP} Or `runs:/ID/PATH`: what a run logged, which is registered first where it is not.",
-            metavar="VERSION",
-        ),
-    ],
+    version: Version,
     wait: Wait = True,
     home: Home = None,
 ) -> None:
@@ -275,9 +272,9 @@ def retire(name: Name, home: Home = None) -> None:
 
 
 @models.command()
-def restore(name: Name, home: Home = None) -> None:
+def restore(name: Name, wait: Wait = True, home: Home = None) -> None:
     """Let a retired model be served again."""
     from cli.home import find_home
     from cli.models import run
 
-    run.restore(find_home(home), name)
+    run.restore(find_home(home), name, wait=wait)

@@ -11,6 +11,7 @@ from shared.queue.inspection.gauges import Gauges
 from shared.queue.lane_streams import streams
 
 NONE = "–"
+RETIRED = "retired"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +53,7 @@ def _listed(
 ) -> Listed:
     champion = route.versions.get(route.aliases.get(CHAMPION, VersionNumber(""))) if route else None
     if is_retired:
-        state = "retired"
+        state = RETIRED
     elif not is_published or route is None:
         state = "withdrawn: no worker serves it, or it is no longer registered"
     elif route.never_loaded:

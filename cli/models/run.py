@@ -1,6 +1,7 @@
 """List the models, show one, take one out of service, bring it back."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -10,12 +11,14 @@ import redis
 from cli.addresses import store_url
 from cli.home import command_line, first_model_lines
 from cli.models.listed import Listed, listed_models
+from cli.models.registered import registered_model
 from cli.models.show import show_route
-from cli.models.watching import wait_for_gateways
+from cli.models.watching import wait_for_gateways, wait_until_published
+from cli.registry import connect
 from cli.terminal.lines import first_line, say, say_table
 from cli.terminal.refused import Refused
 from shared.domain.identifiers import ModelName
-from shared.domain.model_route import Route
+from shared.domain.model_route import CHAMPION, Route
 from shared.queue import model_routes
 from shared.queue.connection.clients import connect_briefly
 from shared.settings import Redis
@@ -46,7 +49,7 @@ def show_model(home: Path, name: str) -> None:
     route = _ask(home, partial(_shown_route, model=ModelName(name)))
     listed = next((one for one in known if one.name == name), None)
     if listed is None or route is None:
-        raise _unknown(name, known)
+        raise _not_served(home, name, known)
     show_route(route, listed)
 
 
@@ -55,7 +58,7 @@ def retire(home: Path, name: str) -> None:
     model = ModelName(name)
     known = _ask(home, listed_models)
     if model not in {one.name for one in known}:
-        raise _unknown(name, known)
+        raise _not_served(home, name, known)
     _ask(home, partial(_retire, model=model))
     [waiting] = [one.waiting for one in known if one.name == model]
     say(f"Retired {name}: new images for it are refused from now on (404), whatever is promoted.")
@@ -64,11 +67,16 @@ def retire(home: Path, name: str) -> None:
     say(f"Undo it: {command_line(f'models restore {name}', home)}")
 
 
-def restore(home: Path, name: str) -> None:
-    """Let a retired model be served again. Safe to repeat."""
-    if not _ask(home, lambda client: model_routes.restore(client, ModelName(name))):
-        raise Refused(f"{name!r} is not retired. See: {command_line('models list', home)}")
-    say(f"Restored {name}: its workers serve it again when they next read the registry.")
+def restore(home: Path, name: str, *, wait: bool) -> None:
+    """Let a retired model be served again, and wait until it is. Safe to repeat, also after a kill while it waited."""
+    model = ModelName(name)
+    known = _ask(home, listed_models)
+    if model not in {one.name for one in known}:
+        raise _not_served(home, name, known)
+    is_new = _ask(home, lambda client: model_routes.restore(client, model))
+    say(f"Restored {name}." if is_new else f"{name} is not retired.")
+    if wait:
+        _ask(home, partial(wait_until_published, model=model))
 
 
 def _retire(client: redis.Redis, *, model: ModelName) -> None:
@@ -83,8 +91,14 @@ def _shown_route(client: redis.Redis, *, model: ModelName) -> Route | None:
     return route
 
 
-def _unknown(name: str, known: list[Listed]) -> Refused:
+def _not_served(home: Path, name: str, known: list[Listed]) -> Refused:
+    """Return why a model that no worker serves is unknown: nobody registered it, or it has no champion yet."""
     names = ", ".join(one.name for one in known) or "none"
+    with suppress(Refused):
+        registered = registered_model(connect(home), name)
+        if CHAMPION not in registered.aliases:
+            promote = command_line(f"models promote {name} latest", home)
+            return Refused(f"{name} is registered and has no champion. Make one: {promote}")
     return Refused(f"There is no model {name!r}. There is: {names}.")
 
 

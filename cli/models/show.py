@@ -1,6 +1,6 @@
 """One model, printed: its versions with what they answer, the traffic, warnings, and what could not be loaded."""
 
-from cli.models.listed import NONE, Listed
+from cli.models.listed import NONE, RETIRED, Listed
 from cli.terminal.lines import say, say_table
 from shared.domain.model_route import CHALLENGER, CHAMPION, SHADOW, Route, Version
 
@@ -18,12 +18,14 @@ def show_route(route: Route, listed: Listed) -> None:
         ("workers", f"{listed.workers}, on {route.device}, {route.max_batch_size} images at once at most"),
         ("waiting", f"{listed.waiting:,}"),
     ]
-    if CHAMPION in route.aliases:
+    if CHAMPION in route.aliases and listed.state != RETIRED:
         split = f", {CHALLENGER} {share}%" if CHALLENGER in route.aliases else ""
         facts.append(("traffic", f"{CHAMPION} {100 - share}%{split}"))
     if SHADOW in route.aliases:
         predicts = f"{route.shadow_percent}% of the champion's images" if route.shadow_target() else "nothing"
         facts.append(("shadow", f"version {route.aliases[SHADOW]} predicts {predicts}"))
+    if route.pin:
+        facts.append(("pin", route.pin))
     if route.canary:
         facts.append(("canary", route.canary))
     say_table([(f"  {name}", value) for name, value in facts])
@@ -32,6 +34,7 @@ def show_route(route: Route, listed: Listed) -> None:
     say_table([("version", "aliases", "task", "labels", "computes", "registered"), *(_row(route, v) for v in versions)])
     told = [(f"version {version.number}", warning) for version in versions for warning in version.warnings]
     _section("Warnings:", told)
+    _section("Notices:", [("", notice) for notice in route.notices()])
     _section("Can't be loaded:", [(f"version {number}", reason) for number, reason in sorted(route.failed.items())])
     _section("Went back:", [(f"version {number}", reason) for number, reason in sorted(route.went_back.items())])
 
@@ -57,4 +60,4 @@ def _section(title: str, lines: list[tuple[str, str]]) -> None:
     if lines:
         say(f"\n{title}")
         for name, text in lines:
-            say(f"  {name}: {text}")
+            say(f"  {name}: {text}" if name else f"  {text}")

@@ -15,6 +15,7 @@ from cli.terminal.lines import first_line, say
 from cli.terminal.refused import Refused
 from shared.domain.identifiers import ModelName, VersionNumber
 from shared.domain.model_changes import Change
+from shared.domain.model_route import CHAMPION
 from shared.queue import model_routes, route_readers
 from shared.queue.connection.clients import connect
 from shared.queue.inspection.gauges import Gauges
@@ -60,13 +61,32 @@ def wait_for_gateways(client: redis.Redis) -> None:
     route_readers.wait_for_all(client, pause=pause)
 
 
+def wait_until_published(client: redis.Redis, *, model: ModelName, patience: timedelta = PATIENCE) -> None:
+    """Return once every gateway takes images for a model that was restored; raises Refused where none does in time."""
+    RegistryHints(client).give(CHANGED)
+    began, told = time.monotonic(), False
+    while (waited := time.monotonic() - began) < patience.total_seconds():
+        if model_routes.is_published(client, model):
+            wait_for_gateways(client)
+            say(f"It serves ({time.monotonic() - began:.1f} s).")
+            return
+        if not told and waited > _LATE.total_seconds():
+            told = True
+            say("Waiting for a worker that has loaded it …")
+        _sleep(_PAUSE)
+    raise Refused(f"No worker serves {model} after {patience.total_seconds():.0f} s; one that starts does.")
+
+
 def _wait(client: redis.Redis, home: Path, model: ModelName, made: Change, *, patience: timedelta) -> None:
     version, alias = VersionNumber(made.version), made.alias
     if version and model in model_routes.retired(client):
         raise Refused(f"{model} is retired. It serves again after: {command_line(f'models restore {model}', home)}")
     RegistryHints(client).give(CHANGED)
-    began = time.monotonic()
+    began, told = time.monotonic(), False
     while (waited := time.monotonic() - began) < patience.total_seconds():
+        if not told and waited > _LATE.total_seconds():
+            told = True
+            say(f"Waiting for workers that load version {version} …" if version else "Waiting for workers …")
         route = model_routes.read(client, model)
         if route is not None and made.is_served_by(route):
             wait_for_gateways(client)
@@ -77,6 +97,8 @@ def _wait(client: redis.Redis, home: Path, model: ModelName, made: Change, *, pa
         if not version and not Gauges(client).workers(model):
             say("It is so once a worker serves this model: none does now.")
             return
+        if route is not None and route.pin and alias == CHAMPION:
+            raise Refused(f"Version {version} does not serve: {route.pin}. It serves once the pin is gone.")
         if route is not None and version in route.went_back:
             raise Refused(
                 f"Version {version} served, and went back to version {route.aliases.get(alias)}:"

@@ -1,6 +1,7 @@
 """References to a model as clients write them in `model` and `version`: parsing, and the form for the document."""
 
 import re
+from collections.abc import Mapping
 from typing import Final, Self
 
 from shared.domain.errors import InvalidParameter
@@ -70,3 +71,17 @@ class Reference:
         return Reference(
             name=self.name or other.name, alias=self.alias or other.alias, version=self.version or other.version
         )
+
+
+def version_number(text: str, *, name: ModelName, aliases: Mapping[str, VersionNumber]) -> VersionNumber:
+    """Return the number of the version that a reference to a model names, or its alias leads to; else the text.
+
+    So `3`, `digits:3`, `models:/digits/3` and `digits@shadow` are the same version of `digits` where its alias says so.
+    """
+    try:
+        reference = Reference.parse_version(text)
+    except InvalidParameter:
+        return VersionNumber(text)
+    if reference.name != name:
+        return VersionNumber(text)
+    return reference.version or aliases.get(reference.alias or "", VersionNumber(text))

@@ -119,7 +119,7 @@ class Route:
 
     `failed` has the versions that can't be loaded, with the reason; `went_back` the champion that failed too many
     images, with the reason, while the one before it serves; `gone` the versions that serve though the registry no
-    longer names them; `canary` where its canary is, in words.
+    longer names them; `canary` where its canary is, and `pin` what a setting of the workers pins, in words.
     """
 
     model: ModelName
@@ -134,6 +134,7 @@ class Route:
     device: str = "cpu"
     max_batch_size: int = 64
     canary: str = ""
+    pin: str = ""
     pipelines: dict[ModelName, dict[str, Any]] = field(default_factory=dict)
     """Definitions of the pipelines that the model's tags name (`shared.domain.pipeline`), checked, by name."""
 

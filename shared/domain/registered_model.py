@@ -5,7 +5,7 @@ from typing import Final
 
 from shared.domain.errors import ChangeRefused
 from shared.domain.identifiers import ModelName, VersionNumber
-from shared.domain.model_reference import LATEST
+from shared.domain.model_reference import LATEST, version_number
 
 READY: Final = "READY"
 
@@ -20,11 +20,13 @@ class RegisteredModel:
     versions: dict[VersionNumber, str]
 
     def ready_version(self, number: str) -> VersionNumber:
-        """Return the number of a ready version, `latest` being the newest; raises ChangeRefused where there is none."""
-        ready = self.ready()
-        if number == LATEST and ready:
+        """Return the number of a ready version, `latest` being the newest; raises ChangeRefused where there is none.
+
+        Also of `NAME:3`, `models:/NAME/3` and `NAME@alias`, as clients and MLflow write it, where the name is this one.
+        """
+        ready, found = self.ready(), version_number(number, name=self.name, aliases=self.aliases)
+        if found == LATEST and ready:
             return ready[-1]
-        found = VersionNumber(number)
         if found in ready:
             return found
         if found in self.versions:

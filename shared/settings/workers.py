@@ -53,7 +53,7 @@ class Registry(BaseSettings):
     """How often workers read the registry: how soon a promoted model is noticed."""
     pins: dict[str, str] = {}
     """Champions whatever the registry's alias says, as a JSON object by model: a version's number, or
-    `runs:/<id>/<path>` for what a training run logged, which is registered where it is not yet. The same for all
+    what was logged, `runs:/<id>/<path>` or `models:/m-<id>`, which is registered where it is not yet. The same for all
     workers of a model."""
 
     def client_environment(self) -> dict[str, str]:

@@ -17,7 +17,7 @@ from cli.terminal.refused import Refused
 from shared.domain import model_changes
 from shared.domain.identifiers import ModelName, VersionKey, VersionNumber
 from shared.domain.model_changes import CanaryTerms
-from shared.domain.model_route import Agreement, Route, Version
+from shared.domain.model_route import Agreement, Gone, Route, Version
 from shared.queue import keys, model_routes
 from shared.queue.model_turns import ModelTurns
 from tests.support.servers import RedisServer
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from tests.support.registries import MlflowStore
 
 NAME = "zoo"
+UNTIL = "it goes on serving until another version is champion or the model is retired"
 
 
 @pytest.fixture
@@ -289,6 +290,18 @@ def test_a_promotion_of_a_version_that_does_not_load_is_refused_with_the_reason(
     assert str(refused.value) == why
 
 
+def test_a_promotion_that_a_pin_overrules_is_told_at_once(
+    registry: "MlflowStore", published: Callable[..., None], tmp_path: Path
+) -> None:
+    versions = {ONE.number: ONE, TWO.number: TWO}
+    published(aliases={"champion": ONE.number}, versions=versions, pin="DARKROOM_REGISTRY_PINS pins version 1")
+    with pytest.raises(
+        Refused, match=r"^Version 2 does not serve: DARKROOM_REGISTRY_PINS pins version 1\. It serves once"
+    ):
+        aliases.promote(tmp_path, NAME, "2", wait=True)
+    assert str(registry.client.get_registered_model(NAME).aliases["champion"]) == "2"
+
+
 def test_a_model_is_shown_with_its_versions_warnings_and_failures(
     published: Callable[..., None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -308,6 +321,8 @@ def test_a_model_is_shown_with_its_versions_warnings_and_failures(
         versions={ONE.number: ONE, TWO.number: loaded},
         challenger_percent=30,
         failed={VersionNumber("3"): "ModelError: no labels"},
+        gone={ONE.number: Gone.ALIAS},
+        pin="DARKROOM_REGISTRY_PINS pins version 2",
     )
     run.show_model(tmp_path, NAME)
     assert [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()] == [
@@ -317,6 +332,7 @@ def test_a_model_is_shown_with_its_versions_warnings_and_failures(
         "workers 0, on cpu, 64 images at once at most",
         "waiting 0",
         "traffic champion 70%, challenger 30%",
+        "pin DARKROOM_REGISTRY_PINS pins version 2",
         "",
         "version aliases task labels computes registered",
         "2 champion multilabel 8: a, b, c, d, e, f, … fast, fp16, agrees 99.75% 2026-01-31T12:00:00Z",
@@ -324,6 +340,9 @@ def test_a_model_is_shown_with_its_versions_warnings_and_failures(
         "",
         "Warnings:",
         "version 2: the rows sum to 1",
+        "",
+        "Notices:",
+        "no alias names version 1 in the registry any more; " + UNTIL,
         "",
         "Can't be loaded:",
         "version 3: ModelError: no labels",

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 import redis
 
+from cli.models import run as models
+from cli.models import watching
 from shared.domain.identifiers import ModelName, VersionKey, VersionNumber
 from shared.domain.model_route import Agreement, Route, Version
 from shared.queue import keys, model_routes
@@ -72,16 +74,42 @@ def test_a_model_is_retired_and_restored(run: Run, redis_client: redis.Redis) ->
             "Retired it's: new images for it are refused from now on (404), whatever is promoted.",
         )
     assert model_routes.names(redis_client) == []
-    assert run("restore", "it's").returncode == 0
-    again = run("restore", "it's")
-    assert (again.returncode, "is not retired" in again.stderr + again.stdout) == (1, True)
+    restored, again = run("restore", "it's", "--no-wait"), run("restore", "it's", "--no-wait")
+    assert (restored.returncode, restored.stdout) == (0, "Restored it's.\n")
+    assert (again.returncode, again.stdout) == (0, "it's is not retired.\n")
 
 
-def test_an_unknown_model_name_is_refused(run: Run, redis_client: redis.Redis) -> None:
+@pytest.mark.parametrize("command", ["retire", "restore", "show"])
+def test_an_unknown_model_name_is_refused(run: Run, redis_client: redis.Redis, command: str) -> None:
     publish(redis_client, "digits")
-    done = run("retire", "digit")
+    done = run(command, "digit")
     assert done.returncode == 1
     assert "There is no model 'digit'. There is: digits." in done.stderr + done.stdout
+
+
+def test_a_model_that_is_restored_is_waited_for_until_a_worker_serves_it(
+    redis_server: RedisServer, redis_client: redis.Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """Whoever typed it may ask at once; killed while it waits, the same command waits on."""
+    monkeypatch.setenv("DARKROOM_REDIS_URL", redis_server.url)
+    publish(redis_client, "digits")
+    model_routes.retire(redis_client, ModelName("digits"))
+    looks: list[float] = []
+
+    def killed_then_published(pause: float) -> None:
+        looks.append(pause)
+        if len(looks) == 1:
+            raise KeyboardInterrupt
+        publish(redis_client, "digits")
+
+    monkeypatch.setattr(watching, "_sleep", killed_then_published)
+    with pytest.raises(KeyboardInterrupt):
+        models.restore(tmp_path, "digits", wait=True)
+    models.restore(tmp_path, "digits", wait=True)
+    said = capsys.readouterr().out
+    assert said.startswith("Restored digits.\ndigits is not retired.\nIt serves (")
+    assert len(looks) == 2
 
 
 def test_an_unreachable_redis_is_reported(redis_server: RedisServer, tmp_path: Path) -> None:

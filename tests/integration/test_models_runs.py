@@ -55,6 +55,8 @@ def test_a_runs_model_is_registered_once_and_promoted(
     assert mlflow.models.Model.load(version.source).metadata == METADATA
     aliases.promote(tmp_path, "pets", f"runs:/{run}/net/", wait=False)
     assert f"runs:/{run}/net/ is version 1 of pets." in capsys.readouterr().out
+    aliases.promote(tmp_path, "pets", str(version.source), wait=False)
+    assert f"{version.source} is version 1 of pets." in capsys.readouterr().out
     assert len(store.client.search_model_versions("name='pets'")) == 1
 
 
@@ -63,7 +65,8 @@ def test_a_runs_model_is_registered_once_and_promoted(
     [
         ("runs:/", "Write a run's model as runs:/ID/PATH"),
         ("runs:/abc", "Write a run's model as runs:/ID/PATH"),
-        ("runs:/abc/model", "The registry can't be asked: "),
+        ("runs:/abc/model", "The registry has no runs:/abc/model."),
+        ("models:/m-0a1b", "The registry has no models:/m-0a1b."),
         ("runs:/{run}/other", "has logged no model 'other'."),
     ],
 )
@@ -102,12 +105,17 @@ def test_a_setting_pins_a_version_by_its_number_and_one_that_is_not_there_serves
     for _ in range(2):
         store.register("champion", "shadow", model=model)
 
-    def aliases_with(pin: str) -> dict[str, VersionNumber]:
+    def found_with(pin: str) -> RegistrySnapshot:
         settings = Registry(url=store.url, pins={"pets": pin})
-        return SharedRegistry(redis_client, settings=settings, names=None).read()[model].aliases
+        return SharedRegistry(redis_client, settings=settings, names=None).read()[model]
 
-    assert aliases_with("1") == {"champion": "1", "shadow": "2"}
+    for pin in ("1", "pets:1", "models:/pets/1"):
+        assert found_with(pin).aliases == {"champion": "1", "shadow": "2"}
+        assert found_with(pin).pin.startswith("DARKROOM_REGISTRY_PINS of the workers pins version 1,")
     with caplog.at_level("WARNING"):
-        assert aliases_with("7") == {"shadow": "2"}
+        assert found_with("7").aliases == {"shadow": "2"}
+    assert found_with("7").pin.endswith(
+        "pins 7, and there is no such version that is ready: no version becomes champion"
+    )
     [told] = [record for record in caplog.records if record.message == "pin_not_served"]
     assert vars(told)["reason"] == "there is no such version that is ready"

@@ -158,6 +158,7 @@ class PublishedRoute:
             max_batch_size=self.tuning.max_batch_size,
             pipelines=pipelines,
             canary=_canary_words(registered, went_back),
+            pin=registered.pin,
         )
 
     def _share(self, alias: str, percent: int, wrong: str) -> int:

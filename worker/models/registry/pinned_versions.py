@@ -6,21 +6,25 @@ from dataclasses import replace
 from typing import Final
 
 from shared.domain.identifiers import ModelName, VersionNumber
+from shared.domain.model_reference import version_number
 from shared.domain.model_route import CHAMPION
-from shared.registry.run_versions import RUNS
+from shared.registry.logged_models import is_logged_model
 from worker.models.failure_text import failure_text
 from worker.models.registry.registry_reader import RegistryReader
 from worker.models.registry.registry_snapshot import RegistrySnapshot
 
 log = logging.getLogger(__name__)
 
+_SETTING: Final = "DARKROOM_REGISTRY_PINS"
 _NONE: Final = RegistrySnapshot()
 
 
 class PinnedVersions:
-    """The pins of DARKROOM_REGISTRY_PINS: a model's name to `3` or `runs:/<id>/<path>`.
+    """The pins of DARKROOM_REGISTRY_PINS: a model's name to a version or to what was logged, as people write them.
 
-    A run's model that is no version yet is registered; the registry's aliases are left as they are.
+    So `3`, `digits:3`, `models:/digits/3`; `runs:/<id>/<path>`, `models:/m-<id>`.
+
+    A logged model that is no version yet is registered; the registry's aliases are left as they are.
     """
 
     def __init__(self, reader: RegistryReader, pins: Mapping[str, str]) -> None:
@@ -46,14 +50,19 @@ class PinnedVersions:
 
     def _pinned(self, model: ModelName, pin: str, snapshot: RegistrySnapshot) -> tuple[RegistrySnapshot, str]:
         reason = "there is no such version that is ready"
-        if pin.startswith(RUNS) and self._numbers.get(model) not in snapshot.versions:
+        if is_logged_model(pin) and self._numbers.get(model) not in snapshot.versions:
             try:
-                self._numbers[model] = self._reader.version_of_run(model, pin)
+                self._numbers[model] = self._reader.version_of_logged(model, pin)
                 snapshot = self._reader.read(model)
             except Exception as error:  # noqa: BLE001  MLflow's stores raise all kinds of errors; it is tried again
                 reason = failure_text(error)
-        number = self._numbers.get(model) if pin.startswith(RUNS) else VersionNumber(pin)
+        if is_logged_model(pin):
+            number = self._numbers.get(model)
+        else:
+            number = version_number(pin, name=model, aliases=snapshot.aliases)
         others = {alias: other for alias, other in snapshot.aliases.items() if alias != CHAMPION}
         if number is None or number not in snapshot.versions:
-            return replace(snapshot, aliases=others), reason
-        return replace(snapshot, aliases={**others, CHAMPION: number}), ""
+            words = f"{_SETTING} pins {pin}, and {reason}: no version becomes champion"
+            return replace(snapshot, aliases=others, pin=words), reason
+        words = f"{_SETTING} of the workers pins version {number}, whatever the registry's champion is"
+        return replace(snapshot, aliases={**others, CHAMPION: number}, pin=words), ""

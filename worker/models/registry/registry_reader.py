@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from shared.domain.identifiers import ModelName, VersionKey, VersionNumber
 from shared.domain.model_route import FOLLOWED
-from shared.registry.run_versions import name_filter, version_of_run
+from shared.registry.logged_models import name_filter, version_of_logged
 from shared.settings import Registry
 from worker.models.metadata.metadata_values import TAG_PREFIX
 from worker.models.metadata.model_metadata import CONTRACT_TAGS
@@ -62,9 +62,9 @@ class RegistryReader:
         """Return one version as it is now; raises NotRegistered."""
         return _candidate(self._call("get_model_version", model, number))
 
-    def version_of_run(self, model: ModelName, uri: str) -> VersionNumber:
-        """Return the version that a run's model is, registered now where it is not yet; raises NoRunModel."""
-        return VersionNumber(version_of_run(self._client(), model, uri)[0])
+    def version_of_logged(self, model: ModelName, uri: str) -> VersionNumber:
+        """Return the version that a logged model is, registered now where it is not yet; raises NoLoggedModel."""
+        return VersionNumber(version_of_logged(self._client(), model, uri)[0])
 
     def training_facts(self, candidate: ReadyVersion) -> tuple[dict[str, str], dict[str, float]]:
         """Return the parameters and metrics of a version's training; empty if MLflow no longer has it."""

@@ -35,12 +35,16 @@ class ReadyVersion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegistrySnapshot:
-    """One model: the aliases that are followed, all ready versions, and Darkroom's tags of the registered model."""
+    """One model: the aliases that are followed, all ready versions, and Darkroom's tags of the registered model.
+
+    `pin` says in words what DARKROOM_REGISTRY_PINS makes of it, where that names the model.
+    """
 
     description: str = ""
     aliases: dict[str, VersionNumber] = field(default_factory=dict)
     versions: dict[VersionNumber, ReadyVersion] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
+    pin: str = ""
 
     def named(self) -> dict[str, ReadyVersion]:
         """Return the version that each alias names, of those that are ready."""

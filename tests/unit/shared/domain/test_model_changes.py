@@ -77,6 +77,18 @@ def test_a_promotion_remembers_the_champion_before_and_a_rollback_goes_back_to_i
     assert again.said == "Rolled digits back from version 2 to 1, the next lower ready version."
 
 
+@pytest.mark.parametrize(
+    "text", ["2", "digits:2", "models:/digits/2", "owner/digits:2", "digits@shadow", "models:/digits@shadow"]
+)
+def test_a_version_is_written_as_clients_and_mlflow_write_it(text: str) -> None:
+    assert digits("1", "2", champion="1", shadow="2").ready_version(text) == "2"
+
+
+@pytest.mark.parametrize("text", ["pets:2", "models:/pets/2", "digits", "digits@gone", "models:/digits", "v2", "@", ""])
+def test_what_is_no_version_of_the_model_is_refused(text: str) -> None:
+    assert refused(lambda: digits("1", "2").ready_version(text)) == f"digits has no version {text}. Ready are: 1, 2"
+
+
 def test_the_first_champion_has_none_before_it() -> None:
     change = model_changes.promote(digits(), "1")
     assert (change.said, change.undo) == ("Promoted version 1 of digits.", "")

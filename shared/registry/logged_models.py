@@ -1,0 +1,78 @@
+"""What was logged and nobody registered, `runs:/<id>/<path>` or `models:/m-<id>`: it becomes a version, once."""
+
+import re
+from typing import Any, Final
+
+_RUNS: Final = "runs:/"
+_LOGGED: Final = "models:/"
+_URI: Final = re.compile(r"runs:/(?P<run>[0-9a-zA-Z_-]+)/(?P<path>.+?)/?")
+_MODEL: Final = re.compile(r"models:/(?P<id>m-[0-9a-f]+)/?")
+_MISSING: Final = "RESOURCE_DOES_NOT_EXIST"
+
+
+class NoLoggedModel(ValueError):
+    """A URI of a logged model that is none, or names a run or model that is not there; the message says which."""
+
+
+def is_logged_model(text: str) -> bool:
+    """Tell whether a text means what was logged, and not a version: `runs:/…`, or MLflow 3's `models:/m-<id>`."""
+    return text.startswith(_RUNS) or _MODEL.fullmatch(text) is not None
+
+
+def version_of_logged(client: Any, name: str, uri: str) -> tuple[str, bool]:
+    """Return the number of the version of `name` that a logged model is, and whether it was registered only now.
+
+    `client` is MLflow's. Raises NoLoggedModel and what MLflow raises. Safe to repeat: the same model is the same
+    version.
+    """
+    try:
+        source, run, logged = _found(client, uri)
+    except Exception as error:
+        if getattr(error, "error_code", "") != _MISSING:
+            raise
+        raise NoLoggedModel(f"The registry has no {uri}.") from None
+    found = client.search_model_versions(name_filter(name))
+    known = [one.version for one in found if (one.name, one.source, one.status) == (name, source, "READY")]
+    if known:
+        return str(max(known, key=int)), False
+    if name not in [one.name for one in client.search_registered_models()]:
+        client.create_registered_model(name)
+    version = client.create_model_version(name, source, run_id=run, model_id=logged)
+    return str(version.version), True
+
+
+def _found(client: Any, uri: str) -> tuple[str, str | None, str | None]:
+    """Return a version's source, and the run and the logged model behind it, where there are any."""
+    if by_id := _MODEL.fullmatch(uri):
+        model = client.get_logged_model(by_id["id"])
+        return f"{_LOGGED}{model.model_id}", model.source_run_id, model.model_id
+    asked = _URI.fullmatch(uri)
+    if asked is None:
+        raise NoLoggedModel(f"Write a run's model as runs:/ID/PATH, as runs:/0a1b2c/model; not {uri!r}.")
+    model = _logged_model(client, asked["run"], asked["path"])
+    if model is None:
+        return _artifact(client, asked["run"], asked["path"]), asked["run"], None
+    return f"{_LOGGED}{model.model_id}", asked["run"], model.model_id
+
+
+def name_filter(model: str) -> str | None:
+    """Return MLflow's filter for a model's versions; None, which matches every model's, if the name can't be quoted."""
+    quote = next((mark for mark in "'\"" if mark not in model), None)
+    return quote and f"name={quote}{model}{quote}"
+
+
+def _logged_model(client: Any, run: str, name: str) -> Any:
+    """Return the newest model that the run logged under a name; None for a run of MLflow 2, whose models are files."""
+    outputs = getattr(client.get_run(run).outputs, "model_outputs", ())
+    found = [client.get_logged_model(one.model_id) for one in outputs]
+    named = [model for model in found if model.name == name]
+    return max(named, key=lambda model: model.creation_timestamp, default=None)
+
+
+def _artifact(client: Any, run: str, path: str) -> str:
+    """Return where a run's artifact is that is a model; raises NoLoggedModel where it has none of that path."""
+    files = [file.path for file in client.list_artifacts(run, path)]
+    where = client.get_run(run).info.artifact_uri
+    if f"{path}/MLmodel" not in files:
+        raise NoLoggedModel(f"Run {run} has logged no model {path!r}.")
+    return f"{where}/{path}"

@@ -24,7 +24,7 @@ from shared.queue.connection.clients import broker_url
 from worker import flower_guard, started_roles
 from worker.process import broker_transport
 from worker.process.consumed_queues import ConsumedQueues
-from worker.process.shutdown import ShutdownDeadline, told_to_stop
+from worker.process.shutdown import ShutdownDeadline, exit_with, told_to_stop
 from worker.process.startup import exit_on_failure
 from worker.process.task_events import GatheringEvents
 from worker.process.thread_pool import WakingTaskPool
@@ -129,5 +129,7 @@ def _limit_shutdown(**_: Any) -> None:
 
 
 @worker_shutdown.connect  # type: ignore[untyped-decorator]
-def _stop(**_: Any) -> None:
+def _stop(sender: Any, **_: Any) -> None:
+    """Close the roles and end the process: Celery has stopped everything else and would only return."""
     started_roles.stop()
+    exit_with(sender.exitcode or 0)

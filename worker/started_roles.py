@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from shared.queue import keys
 from worker.process.allocator import keep_freed_memory
-from worker.process.garbage import collect_rarely
+from worker.process.garbage import collect_rarely, collecting_nothing, leave_libraries_alone
 from worker.process.worker_process import WorkerProcess, start_process
 
 if TYPE_CHECKING:
@@ -91,14 +91,15 @@ def start(
     if pool not in ("solo", "thread"):
         raise SystemExit(f"Pool {pool} forks away from the loaded models; use -P solo (CPU) or -P threads (GPU).")
     roles = StartedRoles(start_process(stopping=stopping))
+    collect_rarely()
     # A role is imported only where its queue is consumed: predict brings torch, numpy and MLflow, webhooks an HTTP
     # client, and an image that lacks those can take the other roles.
     named = [model for queue in queues if (model := keys.model_of_queue(queue)) is not None]
     if named or keys.PREDICT_QUEUE in queues:
         # Before torch and its threads. With -P threads, one a decoder, a single arena would be contended.
         keep_freed_memory(one_arena=pool == "solo")
-        collect_rarely()
-        from worker.roles.predict import PredictRole  # noqa: PLC0415
+        with collecting_nothing():
+            from worker.roles.predict import PredictRole  # noqa: PLC0415
 
         roles.process.figures.add_role("predict")
         roles.predicting = PredictRole(roles.process, slots=slots)
@@ -124,6 +125,8 @@ def start(
         roles.delivering = WebhookRole(roles.process)
         roles.delivering.start()
         roles.process.figures.add_role(keys.WEBHOOK_QUEUE)
+    if roles.predicting is None:  # which does so before it loads its first version
+        leave_libraries_alone()
     _current[:] = [roles]
 
 

@@ -5,7 +5,7 @@ from collections.abc import Collection
 from importlib import import_module
 from typing import Final
 
-from worker.process.garbage import leave_libraries_alone
+from worker.process.garbage import collecting_nothing, leave_libraries_alone
 
 _IMPORTED: Final = {
     "pytorch": ("mlflow.pytorch", "torch.export.pt2_archive._package", "sympy.combinatorics", "networkx"),
@@ -29,10 +29,11 @@ def import_libraries(flavours: Collection[str]) -> None:
         if _done:
             return
         _done.append(True)
-        for flavour in flavours:
-            for module in _IMPORTED.get(flavour, ()):
-                try:
-                    import_module(module)
-                except (ImportError, OSError):
-                    continue
+        with collecting_nothing():
+            for flavour in flavours:
+                for module in _IMPORTED.get(flavour, ()):
+                    try:
+                        import_module(module)
+                    except (ImportError, OSError):
+                        continue
         leave_libraries_alone()

@@ -30,7 +30,7 @@ def _unknown_model(error: UnknownModel) -> str:
     if not error.served:
         return "no model is served yet"
     if not error.reference:
-        return f"say which model you mean: {names}"
+        return f"say which model you mean, as `model`: {names}"
     return f"no model {error.reference[:80]!r} is served; there is {names}"
 
 

@@ -19,6 +19,7 @@ from cli.pictures import find_store
 from cli.terminal.lines import first_line, say
 from cli.terminal.names import shown
 from cli.terminal.refused import Refused
+from shared.domain.ages import written_age
 from shared.domain.identifiers import Digest, ModelName, Owner
 from shared.pictures.names import model_prefix, read_name
 from shared.pictures.picture_store import PictureStore, StoreError
@@ -49,7 +50,9 @@ def export(
             raise Refused("No pictures are kept: set DARKROOM_KEEP_IMAGES_URL for the workers, and tag the model.")
         pictures = _pictures(home, store, owner, ModelName(model), since, labelled=labelled, disagreed=disagreed)
         if not pictures:
-            say(f"No kept picture of {shown(model)} and {owner} is in that.")
+            wanted = [f"predictions of the last {written_age(since)}"]
+            wanted += ["feedback (--labelled)"] * labelled + ["a shadow that disagreed (--disagreed)"] * disagreed
+            say(f"No kept picture of {shown(model)} and the owner {owner} has {' and '.join(wanted)}.")
             return 1
         folder = ExportFolder(out)
         folder.begin(model=model, owner=owner)

@@ -18,6 +18,18 @@ LONGEST: Final = 1000
 _UNDER: Final = ("state_dict", "model", "model_state_dict")
 """Where training scripts keep the weights in what they save."""
 
+_WITH_BACKGROUND: Final = ("detection", "segmentation")
+_BACKGROUND: Final = (
+    " Most such models of torchvision have the background as class 0: it is the first line of --labels."
+)
+_AS_OPTIONS: Final = {
+    "name size=(height, width)": "say it, as --size 320 or --size 480x640",
+    "size=(height, width)": "--size HEIGHTxWIDTH",
+    "labels=[…], in the order": "--labels FILE, a label a line in the order",
+    "name image=… and labels=…": "it needs --labels",
+}
+"""What `contract` tells a program to write, as it is written on the command line."""
+
 Given = Mapping[str, Any]
 """What `contract` takes beside a preset, each None where it was not given; `size` is (height, width)."""
 
@@ -42,7 +54,8 @@ def torchvision_model(name: str, weights: Path | None, given: Given) -> Architec
     # The backbone's weights would be downloaded, and are replaced by those that are given.
     options = {"weights_backbone": None} if "weights_backbone" in inspect.signature(builder).parameters else {}
     module = builder(weights=None, num_classes=len(metadata["labels"]), **options)
-    return _torch(_with_weights(module, weights), metadata, ["torch", "torchvision"])
+    hint = _BACKGROUND if metadata["task"] in _WITH_BACKGROUND else ""
+    return _torch(_with_weights(module, weights, hint=hint), metadata, ["torch", "torchvision"])
 
 
 def timm_model(name: str, weights: Path | None, given: Given) -> Architecture:
@@ -74,7 +87,7 @@ def onnx_file(file: Path, given: Given) -> Architecture:
     if len(shape) == 4 and all(shape[2:]):  # noqa: PLR2004  images, channels, height, width
         image = {"resize_size": shape[2:], "mode": "L" if shape[1] == 1 else "RGB"}
     if not image and given["size"] is None:
-        raise Refused("The graph leaves the input's size open: say it, as --size 224 or --size 48x192.")
+        raise Refused("The graph leaves the input's size open: say it, as --size 320 or --size 480x640.")
     metadata = _contract(None, {**given, "image": image | given["image"]})
 
     def log(_: str) -> Any:
@@ -107,8 +120,11 @@ def _torch(module: "torch.nn.Module", metadata: dict[str, Any], requirements: li
     return Architecture(metadata, log)
 
 
-def _with_weights(module: "torch.nn.Module", file: Path | None) -> "torch.nn.Module":
-    """Load a file's weights into a module; raises Refused where they are another architecture's or other classes'."""
+def _with_weights(module: "torch.nn.Module", file: Path | None, *, hint: str = "") -> "torch.nn.Module":
+    """Load a file's weights into a module; raises Refused where they are another architecture's or other classes'.
+
+    `hint` is added to what does not fit.
+    """
     import torch  # noqa: PLC0415  slow
 
     if file is None:
@@ -125,7 +141,7 @@ def _with_weights(module: "torch.nn.Module", file: Path | None) -> "torch.nn.Mod
         # Saved from DataParallel or a compiled module, each name has a word in front.
         module.load_state_dict({_bare(name): value for name, value in found.items()})
     except (RuntimeError, AttributeError, TypeError) as error:
-        raise Refused(f"{file} does not fit: {_one_line(error)}") from None
+        raise Refused(f"{file} does not fit: {_one_line(error)}{hint}") from None
     return module
 
 
@@ -140,7 +156,10 @@ def _contract(source: object, given: Given) -> dict[str, Any]:
     try:
         return contract(*([] if source is None else [source]), **given)
     except (TypeError, ValueError) as error:
-        raise Refused(f"This can't be served: {_one_line(error)}") from None
+        told = _one_line(error)
+        for argument, option in _AS_OPTIONS.items():
+            told = told.replace(argument, option)
+        raise Refused(f"This can't be served: {told}") from None
 
 
 def _unknown(library: str, name: str, known: list[str]) -> str:

@@ -14,6 +14,7 @@ from cli.models.watching import wait_until_true
 from cli.registry import connect
 from cli.terminal.lines import say
 from cli.terminal.refused import Refused
+from shared.domain.ages import written_age
 from shared.domain.identifiers import ModelName
 from shared.domain.model_changes import CanaryTerms, Change, Write, begin_canary, read_canary, stop_canary
 from shared.domain.model_route import CHALLENGER, CHAMPION
@@ -44,10 +45,14 @@ def show(home: Path, name: str) -> None:
     if canary.is_running:
         agreement = "" if canary.min_agreement is None else f", agreement at least {canary.min_agreement:.2%}"
         say(
-            f"steps {', '.join(map(str, canary.steps))}% every {written(canary.every)} s; errors at most "
+            f"steps {', '.join(map(str, canary.steps))}% every {_age(canary.every)}; errors at most "
             f"{canary.max_errors:.2%}, p99 at most {written(canary.max_p99)}x{agreement}, {canary.min_images:,} images "
-            f"a step, waited for at most {written(canary.patience)} s"
+            f"a step, waited for at most {_age(canary.patience)}"
         )
+
+
+def _age(seconds: float) -> str:
+    return written_age(timedelta(seconds=seconds))
 
 
 def stop(home: Path, name: str, *, patience: timedelta = STOP_PATIENCE) -> None:

@@ -50,7 +50,11 @@ def add(  # noqa: PLR0913, PLR0917  typer reads the options from the signature
     random: Annotated[bool, typer.Option("--random", help="Random weights: to try the way, not the model.")] = False,
     labels: Annotated[
         Path | None,
-        typer.Option(help="A label a line, in the order of the scores.", show_default="the preset's: ImageNet's"),
+        typer.Option(
+            help="A label a line, in the order of the scores; of most detectors of torchvision the first is the "
+            "background.",
+            show_default="the preset's: ImageNet's",
+        ),
     ] = None,
     task: Annotated[str | None, typer.Option(help="What it computes.", show_default="the preset's")] = None,
     size: Annotated[

@@ -23,8 +23,9 @@ _COMMAND = Path(sys.executable).with_name("darkroom")
 
 
 def darkroom(*arguments: str) -> None:
-    """Run the command, and end where it fails."""
-    subprocess.run([_COMMAND, *arguments], check=True)
+    """Run the command, and end where it fails: it has said why."""
+    if code := subprocess.run([_COMMAND, *arguments], check=False).returncode:
+        raise SystemExit(code)
 
 
 def trained(folder: Path, *, epochs: int) -> nn.Module:

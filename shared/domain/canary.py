@@ -8,10 +8,11 @@ says knows that somebody else has changed it.
 
 import json
 from dataclasses import asdict, dataclass, fields, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final, Self
 
+from shared.domain.ages import written_age
 from shared.domain.identifiers import VersionNumber
 from shared.domain.written_numbers import written
 
@@ -238,7 +239,8 @@ class _Lack:
 
     def after(self, canary: Canary) -> str:
         """Return the reason once that took too long."""
-        return f"{self.found} within {written(canary.waits_until - canary.since)} s, too few to judge it by"
+        waited = written_age(timedelta(seconds=canary.waits_until - canary.since))
+        return f"{self.found} within {waited}, too few to judge it by"
 
 
 def _lack(canary: Canary, figures: Figures) -> _Lack | None:

@@ -125,7 +125,7 @@ def test_a_version_that_gets_too_few_images_goes_back_and_the_tag_says_why(stage
     stage.move(few)
     assert stage.traffic == (ONE, None, None)
     assert stage.canary.phase is Phase.WENT_BACK
-    assert "at 5% it answered 3 of 100 images within 120 s" in stage.canary.words()
+    assert "at 5% it answered 3 of 100 images within 2m" in stage.canary.words()
 
 
 def test_a_version_that_no_worker_can_load_goes_back_and_the_tag_says_why(stage: Stage) -> None:

@@ -86,8 +86,13 @@ def test_an_architecture_of_torchvision_is_registered_with_the_user_s_weights_an
         ({"torchvision": "resnet50", "random": True, "labels": Path("empty.txt")}, "empty.txt has no labels"),
         ({"torchvision": "squeezenet1_1", "weights": Path("two.pth")}, "two.pth does not fit: Error(s) in loading"),
         ({"torchvision": "squeezenet1_1", "weights": Path("whole.pth")}, "whole.pth holds more than tensors"),
+        ({"torchvision": "ssdlite320_mobilenet_v3_large", "random": True},
+         "the preset leaves the input's size open: say it, as --size 320 or --size 480x640"),
+        ({"torchvision": "ssdlite320_mobilenet_v3_large", "weights": Path("two.pth"), "size": "320"},
+         "have the background as class 0: it is the first line of --labels."),
         ({"torchvision": "squeezenet1_1", "random": True, "task": "guess"}, "This can't be served: "),
-        ({"torchvision": "squeezenet1_1", "random": True, "pad": "end"}, "This can't be served: pad needs size="),
+        ({"torchvision": "squeezenet1_1", "random": True, "pad": "end"},
+         "This can't be served: pad needs --size HEIGHTxWIDTH"),
     ],
 )  # fmt: skip
 @pytest.mark.usefixtures("store")

@@ -1,8 +1,10 @@
 from datetime import timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from shared.domain.ages import parse_age
+from shared.domain.ages import parse_age, written_age
 
 
 @pytest.mark.parametrize(
@@ -25,3 +27,13 @@ def test_an_age_is_read(text: str, age: timedelta) -> None:
 def test_any_other_text_is_refused_with_the_rule(text: str) -> None:
     with pytest.raises(ValueError, match="such as 24h or 7d"):
         parse_age(text)
+
+
+@pytest.mark.parametrize("text", ["30s", "90s", "10m", "90m", "1h", "36h", "1d", "7d", "0.5s", "10000001s"])
+def test_an_age_is_written_as_it_is_read(text: str) -> None:
+    assert written_age(parse_age(text)) == text
+
+
+@given(st.timedeltas(min_value=timedelta(microseconds=1), max_value=timedelta(days=10_000)))
+def test_a_written_age_is_the_same_age(age: timedelta) -> None:
+    assert abs(parse_age(written_age(age)) - age) <= timedelta(microseconds=1)

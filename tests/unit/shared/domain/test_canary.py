@@ -86,9 +86,9 @@ def test_it_waits_for_what_is_missing_and_says_for_what(figures: Figures, why: s
 @pytest.mark.parametrize(
     ("figures", "why"),
     [
-        (replace(GOOD, ended=99), "at 5% it answered 99 of 100 images within 3,600 s"),
-        (replace(GOOD, champion_p99_ms=None), "the champion computed no image within 3,600 s"),
-        (replace(GOOD, compared=7, agreed=7), "7 of 100 images were compared with it as shadow within 3,600 s"),
+        (replace(GOOD, ended=99), "at 5% it answered 99 of 100 images within 1h"),
+        (replace(GOOD, champion_p99_ms=None), "the champion computed no image within 1h"),
+        (replace(GOOD, compared=7, agreed=7), "7 of 100 images were compared with it as shadow within 1h"),
     ],
 )
 def test_it_goes_back_when_what_is_missing_has_not_come_in_time(figures: Figures, why: str) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import hypothesis
 import orjson
 import pytest
@@ -26,11 +27,15 @@ from tests.support.leftovers import Leftovers
 from tests.support.places import OF_THEIR_OWN, RESTARTING
 from tests.support.run_folder import RunFolder
 from tests.support.servers import PostgresServer, RedisServer
-from tests.support.waiting import ENOUGH_TIME
+from tests.support.waiting import ENOUGH_TIME, LIMIT
 
 # No deadline: how long an example takes depends on the machine.
 hypothesis.settings.register_profile("darkroom", deadline=None)
 hypothesis.settings.load_profile("darkroom")
+
+# Nor has a request that names no time-out: httpx would give up after five seconds.
+for _step in ("connect", "read", "write", "pool"):
+    setattr(httpx._config.DEFAULT_TIMEOUT_CONFIG, _step, LIMIT)
 
 CHECKOUT = Path(__file__).parents[1]
 

@@ -33,7 +33,7 @@ def test_an_image_that_kills_its_process_fails_alone_after_max_attempts(breakabl
     images = [picture(number) for number in numbers]
     images[5] = colour(*KILLS)
     ids = submit_as_one_batch(breakable, images)
-    found = [breakable.ended(id, seconds=90) for id in ids]
+    found = [breakable.ended(id) for id in ids]
     poison = found.pop(5)
     assert (poison["status"], poison["error_code"], poison["attempts"]) == ("failed", "worker_lost", 3)
     for one, number in zip(found, [*numbers[:5], *numbers[6:]], strict=True):

@@ -7,6 +7,7 @@ import pytest
 
 from tests.support.api_client import Door, Json, expect_problem
 from tests.support.pictures import black, data_url, encoded, opened, renewed
+from tests.support.waiting import LIMIT
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 MEGABYTE = 1024 * 1024
@@ -90,7 +91,7 @@ def test_a_body_without_a_content_type_is_unsupported(door: Door, image: bytes) 
     ],
 )
 def test_50_megabytes_are_refused_before_they_are_sent(door: Door, path: str, limit: int) -> None:
-    connection = http.client.HTTPConnection(door.url.removeprefix("http://"), timeout=10)
+    connection = http.client.HTTPConnection(door.url.removeprefix("http://"), timeout=LIMIT)
     connection.putrequest("POST", path)
     connection.putheader("Content-Type", "multipart/form-data; boundary=b" if path == "/v1/files" else "image/png")
     connection.putheader("Content-Length", str(50 * MEGABYTE))

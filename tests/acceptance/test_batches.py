@@ -36,6 +36,7 @@ from tests.support.batches import (
 )
 from tests.support.pictures import renewed
 from tests.support.stack import Stack
+from tests.support.waiting import LIMIT
 
 Send = Callable[[httpx.Client, Named], httpx.Response]
 BODIES: dict[str, Send] = {
@@ -261,7 +262,7 @@ class Slow:
         self._socket.close()
 
 
-def newest(door: Door, *, total: int, within: float = 20) -> Json:
+def newest(door: Door, *, total: int, within: float = LIMIT) -> Json:
     """Return the newest batch once so many items of it were accepted and more are awaited."""
     until = time.monotonic() + within
     while True:
@@ -304,7 +305,7 @@ def test_a_key_whose_upload_is_still_being_read_answers_409(door: Door, scans: N
 
     def slowly() -> Any:
         yield content[:-1]
-        go_on.wait(30)
+        go_on.wait(LIMIT)
         yield content[-1:]
 
     answers: list[httpx.Response] = []

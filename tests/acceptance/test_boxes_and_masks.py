@@ -12,6 +12,7 @@ from PIL import Image, ImageOps
 
 from tests.support.json_schema import Validator
 from tests.support.stack import Stack
+from tests.support.waiting import LIMIT
 
 LABELS = ["zero", "one", "two", "three"]
 TASKS = ("detection", "segmentation", "json")
@@ -20,7 +21,7 @@ ORDER = [3, 0, 0, 2, 1, 3, 2, 1, 0, 2, 3, 1]
 
 @pytest.fixture(scope="module")
 def http(tasks_stack: Stack) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=tasks_stack.url, timeout=60, trust_env=False) as http:
+    with httpx.Client(base_url=tasks_stack.url, timeout=LIMIT, trust_env=False) as http:
         yield http
 
 
@@ -38,11 +39,11 @@ def picture(index: int, *, copy: int = 0, bad: bool = False, orientation: int = 
 
 def predicted(http: httpx.Client, model: str, image: bytes) -> dict[str, Any]:
     found = http.post(
-        f"/v1/predictions?model=lit-{model}", content=image, headers={"Prefer": "wait=30", "Content-Type": "image/png"}
+        f"/v1/predictions?model=lit-{model}", content=image, headers={"Prefer": "wait=60", "Content-Type": "image/png"}
     )
     assert found.status_code in (200, 201, 202), found.text
     id = found.json()["id"]
-    return dict(http.get(f"/v1/predictions/{id}", headers={"Prefer": "wait=30"}).json())
+    return dict(http.get(f"/v1/predictions/{id}", headers={"Prefer": "wait=60"}).json())
 
 
 def expect_output(task: str, found: Any, index: int) -> None:

@@ -18,7 +18,7 @@ from tests.support.api_client import Door
 from tests.support.batches import tarred, zipped
 from tests.support.breakable_stack import LANE_DEPTH, Breakable, picture
 from tests.support.pictures import renewed
-from tests.support.waiting import until
+from tests.support.waiting import LIMIT, until
 
 if TYPE_CHECKING:
     from tests.support.stack import Stack
@@ -157,9 +157,9 @@ def test_a_stopped_run_is_resumed_and_every_file_has_one_result(
         subprocess.Popen(command, env=stack.environment, stdout=subprocess.PIPE, text=True) as process,
     ):
         # One of three parts is noted, the next on its way.
-        until(lambda: journal.exists() and journal.read_bytes().count(b"\n") >= 2, seconds=60, what="a part is noted")
+        until(lambda: journal.exists() and journal.read_bytes().count(b"\n") >= 2, what="a part is noted")
         process.send_signal(how)
-        said, _ = process.communicate(timeout=60)
+        said, _ = process.communicate(timeout=LIMIT)
     assert process.returncode in (-signal.SIGKILL, 130)
     assert how is signal.SIGKILL or "Interrupted; what was sent is still predicted." in said
     said = stack.darkroom("bulk", str(folder), "--resume", "--out", str(out)).stdout
@@ -177,9 +177,9 @@ def test_bulk_waits_for_a_gateway_killed_while_reading_and_succeeds(breakable: B
     # More than waits at a time: with no worker, the upload is not read to its end.
     with subprocess.Popen(command, env=breakable.stack.environment, stdout=subprocess.PIPE, text=True) as process:
         with breakable.stopped("predict"):
-            until(lambda: is_being_read(breakable), seconds=60, what="the upload is being read")
+            until(lambda: is_being_read(breakable), what="the upload is being read")
             breakable.kill(*breakable.pids("api"))
-        said, _ = process.communicate(timeout=120)
+        said, _ = process.communicate(timeout=LIMIT)
     assert process.returncode == 0, said
     assert last_line(said)["succeeded"] == f"{3 * LANE_DEPTH:,}"
     assert [row["custom_id"] for row in rows(out)] == names(folder)
@@ -199,10 +199,10 @@ def test_bulk_sends_while_postgres_is_away_and_has_the_results_once_it_is_back(
     breakable.postgres.stop()
     try:
         process = subprocess.Popen(command, env=breakable.stack.environment, stdout=subprocess.PIPE, text=True)
-        until(lambda: unended(breakable) > before or process.poll() is not None, seconds=60, what="the upload is taken")
+        until(lambda: unended(breakable) > before or process.poll() is not None, what="the upload is taken")
     finally:
         breakable.postgres.start()
-    said, _ = process.communicate(timeout=120)
+    said, _ = process.communicate(timeout=LIMIT)
     assert process.returncode == 0, said
     assert [row["custom_id"] for row in rows(out)] == names(folder)
 

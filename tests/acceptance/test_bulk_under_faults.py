@@ -28,7 +28,7 @@ from tests.support.batches import (
 )
 from tests.support.breakable_stack import LANE_DEPTH, Breakable, picture, undecodable
 from tests.support.faulty_model import CLASSES
-from tests.support.waiting import until
+from tests.support.waiting import LIMIT, until
 
 
 def pictures(numbers: Sequence[int]) -> list[tuple[str, bytes]]:
@@ -65,17 +65,17 @@ class Uploads:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._stopping.set()
         for thread in self._threads:
-            thread.join(timeout=90)
+            thread.join(timeout=LIMIT)
 
     def wait_for_more(self, count: int) -> None:
         """Return when `count` more were accepted."""
         wanted = len(self.accepted) + count
-        until(lambda: len(self.accepted) >= wanted, seconds=60, what=f"{count} more uploads are accepted")
+        until(lambda: len(self.accepted) >= wanted, what=f"{count} more uploads are accepted")
 
     def _upload_forever(self, client: int) -> None:
         chance = random.Random(client)
         first = self._first + client * 1_000_000
-        with httpx.Client(base_url=self._url, timeout=30, trust_env=False) as http:
+        with httpx.Client(base_url=self._url, timeout=LIMIT, trust_env=False) as http:
             while not self._stopping.is_set():
                 numbers = list(range(first, first + chance.randrange(50, 400)))
                 first = numbers[-1] + 1
@@ -108,7 +108,7 @@ def reckon(system: Breakable, uploads: Uploads) -> None:
     """Compare each accepted batch with its rows; check that no other batch is partly there."""
     assert uploads.odd == []
     for id, numbers in uploads.accepted.items():
-        found = ended(system.http, id, seconds=90)
+        found = ended(system.http, id)
         lines = results(system.http, id)
         assert [line["custom_id"] for line in lines] == [f"{number}.png" for number in numbers]
         assert all(map(right, lines)), next(line for line in lines if not right(line))
@@ -117,7 +117,7 @@ def reckon(system: Breakable, uploads: Uploads) -> None:
         assert found["request_counts"] == {"total": len(numbers), "canceled": 0} | {
             status: counted[status] for status in ("succeeded", "failed")
         }
-    until(lambda: not unended(system), seconds=60, what="uploads that broke off are canceled")
+    until(lambda: not unended(system), what="uploads that broke off are canceled")
     system.wait_until_mended()
     system.audit()
 
@@ -168,13 +168,13 @@ def test_an_interrupted_upload_leaves_no_partial_batch(breakable: Breakable, vic
 
     def half() -> Any:
         yield content[: len(content) * 2 // 3]
-        assert cut.wait(30)
+        assert cut.wait(LIMIT)
         raise httpx.ReadError("that was it")
 
     def upload() -> None:
         with pytest.raises(httpx.TransportError):
             httpx.post(
-                breakable.stack.url + PATH, content=half(), timeout=30, trust_env=False,
+                breakable.stack.url + PATH, content=half(), timeout=LIMIT, trust_env=False,
                 headers={"Content-Type": "application/x-ndjson"},
             )  # fmt: skip
 
@@ -190,7 +190,7 @@ def test_an_interrupted_upload_leaves_no_partial_batch(breakable: Breakable, vic
         cut.set()
         thread.join()
         breakable.wait_until_mended()
-        after = ended(breakable.http, found["id"], seconds=30)
+        after = ended(breakable.http, found["id"])
     assert after["status"] == "canceled"
     counts = after["request_counts"]
     assert counts["total"] == counts["canceled"] + counts["failed"] > 90
@@ -201,20 +201,20 @@ def test_an_interrupted_upload_leaves_no_partial_batch(breakable: Breakable, vic
 def test_feedback_whose_gateway_is_killed_in_the_middle_is_complete_after_a_repetition(breakable: Breakable) -> None:
     numbers = range(12_000_001, 12_000_601)
     id = accepted(send_lines(breakable.http, lines(pictures(numbers))))["id"]
-    ended(breakable.http, id, seconds=60)
+    ended(breakable.http, id)
     succeeded = [line["id"] for line in results(breakable.http, id) if line["status"] == "succeeded"]
     content = "".join(["id,label\n", *(f"{one},{place}\n" for place, one in enumerate(succeeded))]).encode()
     cut = threading.Event()
 
     def half() -> Any:
         yield content[: len(content) * 95 // 100]
-        assert cut.wait(30)
+        assert cut.wait(LIMIT)
         raise httpx.ReadError("that was it")
 
     def send(body: Any) -> httpx.Response:
         headers = {"Content-Type": "text/csv"}
         url = breakable.stack.url + "/v1/feedback"
-        return httpx.post(url, content=body, timeout=30, trust_env=False, headers=headers)
+        return httpx.post(url, content=body, timeout=LIMIT, trust_env=False, headers=headers)
 
     def break_off() -> None:
         with pytest.raises(httpx.TransportError):
@@ -250,7 +250,7 @@ def test_an_upload_waits_for_room_and_is_listed_meanwhile(breakable: Breakable) 
     with breakable.stopped("predict"):
         thread = threading.Thread(
             target=lambda: answers.append(
-                httpx.post(breakable.stack.url + PATH, files={"archive": zipped(files)}, timeout=60, trust_env=False)
+                httpx.post(breakable.stack.url + PATH, files={"archive": zipped(files)}, timeout=LIMIT, trust_env=False)
             )
         )
         thread.start()
@@ -258,7 +258,6 @@ def test_an_upload_waits_for_room_and_is_listed_meanwhile(breakable: Breakable) 
         (found,) = unended(breakable)
         until(
             lambda: batch(breakable.http, found["id"])["request_counts"]["total"] >= LANE_DEPTH - 32,
-            seconds=20,
             what="the lane is full",
         )
         time.sleep(0.5)

@@ -42,7 +42,7 @@ def test_a_canary_goes_through_and_one_that_fails_images_goes_back(
     good, bad = version(), version()
     try:
         begin(good, steps="50,100")
-        until(lambda: sending(f"version {good} became champion"), seconds=60, what="it goes through", pause=0.3)
+        until(lambda: sending(f"version {good} became champion"), what="it goes through", pause=0.3)
         assert str(client.get_model_version_by_alias(NAME, "champion").version) == good
         begin(bad, steps="100")
         until(lambda: sending(f"version {bad} gets 100%"), what="it gets its share", pause=0.3)

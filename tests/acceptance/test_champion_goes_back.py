@@ -21,7 +21,7 @@ def test_a_champion_that_fails_images_goes_back_and_killed_workers_come_back_to_
 
     def promote(number: object) -> None:
         client.set_registered_model_alias(NAME, "champion", str(number))
-        until(lambda: aliases() == {"champion": str(number)}, seconds=60, what="it serves")
+        until(lambda: aliases() == {"champion": str(number)}, what="it serves")
 
     def model() -> dict[str, object]:
         found: dict[str, object] = breakable.get(f"/v1/models/{NAME}")

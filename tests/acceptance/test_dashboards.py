@@ -60,7 +60,7 @@ def prometheus(
         with copied_version(stack) as copy, receiving() as receiver:
             stack.darkroom("models", "shadow", "digits", copy)
             try:
-                until(lambda: work(server, door, scan, receiver.url, copy), seconds=60, what="all was done", pause=0.5)
+                until(lambda: work(server, door, scan, receiver.url, copy), what="all was done", pause=0.5)
                 yield server
             finally:
                 stack.darkroom("models", "shadow", "digits", "--off")
@@ -70,7 +70,7 @@ def prometheus(
 
 def work(server: PrometheusServer, door: Door, scan: bytes, webhook: str, shadow: str) -> bool:
     """Send images of every fate; tell whether Prometheus has seen what takes longest: rows of each, twice scraped."""
-    image, wait = renewed(scan), {"Prefer": "wait=10"}
+    image, wait = renewed(scan), {"Prefer": "wait=60"}
     for one in (image, image, undecodable()):
         door.submit(one, headers=wait, webhook=webhook)
     ended(door.http, send_lines(door.http, lines([("a", renewed(scan)), ("b", renewed(scan))])).json()["id"])

@@ -21,6 +21,7 @@ from cli.feedback.run import LINES_AT_ONCE
 from cli.terminal.refused import Refused
 from tests.support.api_client import Door
 from tests.support.stack import COMMAND
+from tests.support.waiting import LIMIT
 
 if TYPE_CHECKING:
     from tests.support.stack import Stack
@@ -49,7 +50,7 @@ class Between:
     def signal(self, file: Path, home: Path, *, at: Place, by: signal.Signals) -> "subprocess.Popen[str]":
         """Start the command on a file and send it a signal at a place."""
         started: queue.SimpleQueue[subprocess.Popen[str]] = queue.SimpleQueue()
-        self.at = {at: lambda: started.get(timeout=30).send_signal(by)}
+        self.at = {at: lambda: started.get(timeout=LIMIT).send_signal(by)}
         process = start(file, self.url, home)
         started.put(process)
         return process
@@ -66,7 +67,7 @@ class Between:
             return
         names = ("content-type", "idempotency-key")
         sent = {name: handler.headers[name] for name in names}
-        answer = httpx.post(f"{self._stack}{handler.path}", content=body, headers=sent, timeout=60)
+        answer = httpx.post(f"{self._stack}{handler.path}", content=body, headers=sent, timeout=LIMIT)
         self._act(number, "after")
         self._used += answer.is_success
         if cut:
@@ -143,10 +144,10 @@ def test_killed_anywhere_and_repeated_it_gives_each_answer_once(
     with between(stack.url) as gateway:
         for place in [(0, "before"), (0, "after"), (1, "after"), (2, "before"), (2, "after")]:
             killed = gateway.signal(file, tmp_path / "home", at=place, by=signal.SIGKILL)
-            killed.communicate(timeout=60)
+            killed.communicate(timeout=LIMIT)
             assert killed.returncode == -signal.SIGKILL
         repeated = start(file, gateway.url, tmp_path / "home")
-        said, wrong = repeated.communicate(timeout=60)
+        said, wrong = repeated.communicate(timeout=LIMIT)
         assert (repeated.returncode, wrong) == (0, "")
     assert said.splitlines()[-1] == f"0 new; {PARTS * LINES_AT_ONCE:,} said before"
     for id in ids:
@@ -159,7 +160,7 @@ def test_interrupted_it_says_what_is_used_and_how_to_go_on(
     file, ids = labels
     with between(stack.url) as gateway:
         interrupted = gateway.signal(file, tmp_path / "home", at=(1, "after"), by=signal.SIGINT)
-        said, wrong = interrupted.communicate(timeout=60)
+        said, wrong = interrupted.communicate(timeout=LIMIT)
         assert (interrupted.returncode, wrong) == (130, "")
         last = said.splitlines()[-1]
         assert last.startswith(f"Interrupted. Lines up to {LINES_AT_ONCE + 1:,} are used: {LINES_AT_ONCE:,} new. ")
@@ -167,14 +168,14 @@ def test_interrupted_it_says_what_is_used_and_how_to_go_on(
         # And cut off a few times, before and after the gateway has used a part.
         gateway.refuses = 4
         again = start(file, gateway.url, tmp_path / "home")
-        said, wrong = again.communicate(timeout=60)
+        said, wrong = again.communicate(timeout=LIMIT)
         assert (again.returncode, wrong) == (0, "")
     assert said.splitlines()[-1] == f"{2 * LINES_AT_ONCE:,} new; {LINES_AT_ONCE:,} said before"
     for id in ids:
         assert given(door, id) == expected()
     # All was sent: to say the same anew is another run, which is compared with what counts.
     third = start(file, stack.url, tmp_path / "home")
-    said, _ = third.communicate(timeout=60)
+    said, _ = third.communicate(timeout=LIMIT)
     assert said.splitlines()[-1].startswith(f"{PARTS * LINES_AT_ONCE:,} new")
 
 

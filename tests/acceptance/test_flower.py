@@ -16,7 +16,7 @@ import pytest
 
 from tests.support.api_client import Door
 from tests.support.receivers import receiving
-from tests.support.waiting import until
+from tests.support.waiting import LIMIT, until
 
 if TYPE_CHECKING:
     from tests.support.stack import Stack
@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 @pytest.fixture(scope="module")
 def flower(stack: "Stack") -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=stack.url_of("flower"), timeout=10, trust_env=False) as client:
+    with httpx.Client(base_url=stack.url_of("flower"), timeout=LIMIT, trust_env=False) as client:
         yield client
 
 
@@ -73,7 +73,6 @@ def test_every_worker_is_online_with_its_queues(flower: httpx.Client, stack: "St
     # After the tests that kill them, each has to be heard of again.
     until(
         lambda: everybody <= {name.partition("@")[0] for name, is_alive in online(flower).items() if is_alive},
-        seconds=10,
         what="a worker is not online",
     )
     flower.get("/api/workers", params={"refresh": "1"}).raise_for_status()

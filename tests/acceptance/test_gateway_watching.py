@@ -25,7 +25,7 @@ from tests.support.breakable_stack import picture
 from tests.support.pictures import data_url, renewed
 from tests.support.servers import RedisServer
 from tests.support.stack import ENVIRONMENT, Stack
-from tests.support.waiting import until
+from tests.support.waiting import LIMIT, until
 
 PNG = {"Content-Type": "image/png"}
 PROMTOOL = shutil.which("promtool")
@@ -214,7 +214,7 @@ def told(short_directory: Callable[[], Path]) -> Iterator[Told]:
     command = (sys.executable, "-m", "api.server")
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20, trust_env=False) as http:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=LIMIT, trust_env=False) as http:
             until(lambda: process.poll() is not None or _alive(http), what="the gateway answers")
             statuses = ask_all(http, picture(1))
             with contextlib.suppress(ConnectionError), socket.create_connection(("127.0.0.1", port)) as connection:
@@ -224,7 +224,7 @@ def told(short_directory: Callable[[], Path]) -> Iterator[Told]:
             path, headers = f"/v1/predictions?webhook=https://{SECRET}", PNG | {"X-Request-ID": "lost"}
             statuses["lost"] = http.post(path, content=picture(1), headers=headers).status_code
         process.terminate()
-        yield Told(statuses, process.communicate(timeout=20)[0])
+        yield Told(statuses, process.communicate(timeout=LIMIT)[0])
     finally:
         process.kill()
         process.communicate()

@@ -14,6 +14,7 @@ from shared.domain.identifiers import new_uuid7
 from tests.support.batches import accepted, lines, send_lines
 from tests.support.breakable_stack import Breakable, picture
 from tests.support.extra_processes import GatewayByHand
+from tests.support.waiting import LIMIT
 
 PNG = {"Content-Type": "image/png"}
 BODIES: dict[str, dict[str, Any]] = {
@@ -53,7 +54,7 @@ class Asked:
         id = self.ids.get(path.split("/")[2] if path.startswith("/v1/") else "", new_uuid7())
         where = path.replace("{id}", id).replace("{owner}", "darkroom").replace("{name}", self.ids["models"])
         body = BODIES.get(path, {"content": picture(2), "headers": PNG}) if method == "POST" else {}
-        with httpx.Client(base_url=self.url, timeout=30, trust_env=False) as http:
+        with httpx.Client(base_url=self.url, timeout=LIMIT, trust_env=False) as http:
             return http.request(method, re.sub("{.*?}", "1", where), **body)
 
 

@@ -119,10 +119,10 @@ def test_an_array_is_taken_in_every_body_and_kept_as_a_file(door: Door, digits: 
     file = door.post("/v1/files", files={"content": ("a.npy", data)}).json()
     assert file["content_type"] == "image/x-npy"
     single = [
-        door.post(content=data, headers={"Content-Type": "image/x-npy", "Prefer": "wait=20"}),
-        door.post(files={"image": ("a.npy", data)}, headers={"Prefer": "wait=20"}),
-        door.post(json={"input": {"image": data_url(data, "image/x-npy")}}, headers={"Prefer": "wait=20"}),
-        door.post(json={"input": {"image": file["urls"]["get"]}}, headers={"Prefer": "wait=20"}),
+        door.post(content=data, headers={"Content-Type": "image/x-npy", "Prefer": "wait=60"}),
+        door.post(files={"image": ("a.npy", data)}, headers={"Prefer": "wait=60"}),
+        door.post(json={"input": {"image": data_url(data, "image/x-npy")}}, headers={"Prefer": "wait=60"}),
+        door.post(json={"input": {"image": file["urls"]["get"]}}, headers={"Prefer": "wait=60"}),
     ]
     assert [answer.json()["output"]["predicted_class"] for answer in single] == [label] * 4
     floats = array(np.asarray(image, np.float32))  # type: ignore[arg-type]
@@ -133,7 +133,7 @@ def test_an_array_is_taken_in_every_body_and_kept_as_a_file(door: Door, digits: 
         lambda files, **more: send_archive(door.http, zipped(files), **more),
         lambda files, **more: send_images(door.http, files, **more),
     ):
-        found = send([("a.npy", data), ("floats.npy", floats)], headers={"Prefer": "wait=20"}).json()["results"]
+        found = send([("a.npy", data), ("floats.npy", floats)], headers={"Prefer": "wait=60"}).json()["results"]
         assert [line["status"] for line in found] == ["succeeded", "failed"]
         assert "float32" in found[1]["error"]
 

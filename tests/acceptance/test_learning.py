@@ -108,7 +108,7 @@ def test_a_version_is_trained_from_pictures_that_people_labelled_shadows_and_tak
         assert "went back" not in canary, canary
         return f"version {number} became champion" in canary
 
-    until(takes_over, what="the canary goes through", seconds=90, pause=0.3)
+    until(takes_over, what="the canary goes through", pause=0.3)
     until(lambda: model()["aliases"]["champion"] == number, what="workers have followed", pause=0.1)
     assert door.submit(renewed(stack.images[0].read_bytes())).json()["version"] == number
 

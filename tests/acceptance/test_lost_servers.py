@@ -73,7 +73,7 @@ def test_predictions_continue_without_postgres_and_rows_catch_up(breakable: Brea
         waited = breakable.http.post(
             "/v1/predictions",
             content=picture(64_001),
-            headers={"Content-Type": "image/png", "Prefer": "wait=10"},
+            headers={"Content-Type": "image/png", "Prefer": "wait=60"},
         )
         assert (waited.status_code, waited.json()["status"]) == (200, "succeeded")
         breakable.redis.delete(f"job:{recorded}")

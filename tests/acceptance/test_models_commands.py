@@ -18,7 +18,7 @@ from tests.support.extra_processes import GatewayByHand
 from tests.support.pictures import renewed
 from tests.support.stack import Stack
 from tests.support.version_copies import copied_version
-from tests.support.waiting import until
+from tests.support.waiting import LIMIT, until
 
 PNG = {"Content-Type": "image/png"}
 
@@ -94,11 +94,11 @@ def test_a_shadow_predicts_what_the_champion_answered_and_clients_see_it_only_wh
             f"version {copy} predicts 100% of the champion's images"
             in stack.darkroom("models", "show", "digits").stdout
         )
-        end, answered = time.monotonic() + 60, []
+        end, answered = time.monotonic() + LIMIT, []
         while not answered:
             assert time.monotonic() < end
             image = renewed(scan)
-            one = door.submit(image, headers={"Prefer": "wait=10"}).json()
+            one = door.submit(image, headers={"Prefer": "wait=60"}).json()
             assert (one["version"], one["variant"], one["status"]) == ("1", "champion", "succeeded")
             again = time.monotonic() + 5
             while not answered and time.monotonic() < again:

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from shared.settings import Intake, Registry
 from tests.support.api_client import Door, Json
 from tests.support.pictures import data_url, renewed
+from tests.support.waiting import LIMIT
 
 if TYPE_CHECKING:
     from tests.support.stack import Stack
@@ -97,13 +98,13 @@ def shelf(stack: "Stack", alone: Callable[[bytes], Json]) -> Shelf:
 
 
 def submit_all(url: str, shelf: Shelf, order: Order) -> list[str]:
-    with httpx.Client(base_url=url, timeout=30, trust_env=False) as http:
+    with httpx.Client(base_url=url, timeout=LIMIT, trust_env=False) as http:
         return [shelf.send(http, picture, form=place) for place, picture in enumerate(order)]
 
 
 def wait_for_all(url: str, ids: list[str]) -> list[Json]:
-    with httpx.Client(base_url=url, timeout=30, trust_env=False) as http:
-        return [http.get(f"/v1/predictions/{id}", headers={"Prefer": "wait=20"}).json() for id in ids]
+    with httpx.Client(base_url=url, timeout=LIMIT, trust_env=False) as http:
+        return [http.get(f"/v1/predictions/{id}", headers={"Prefer": "wait=60"}).json() for id in ids]
 
 
 def apart(one: Json, other: Json) -> float:

@@ -18,7 +18,7 @@ NEVER = {"model": "digits", "then": json.dumps({"model": "digits:1", "when": {"c
 
 def predicted(door: Door, image: bytes, fields: dict[str, str], **headers: str) -> Any:
     sent = door.http.post(
-        "/v1/predictions", data=fields, files={"image": ("a.png", image)}, headers={"Prefer": "wait=30", **headers}
+        "/v1/predictions", data=fields, files={"image": ("a.png", image)}, headers={"Prefer": "wait=60", **headers}
     )
     assert sent.status_code in {200, 202}, sent.text
     return door.ended(sent.json()["id"])

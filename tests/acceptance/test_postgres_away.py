@@ -20,6 +20,7 @@ from tests.support.batches import (
     zipped,
 )
 from tests.support.breakable_stack import Breakable, picture
+from tests.support.waiting import LIMIT
 
 AWAY = "postgres is away"
 READERS = 12
@@ -43,11 +44,11 @@ def hanging(breakable: Breakable) -> Iterator[None]:
             reader.start()
         yield
     for reader in readers:
-        reader.join(timeout=60)
+        reader.join(timeout=LIMIT)
 
 
 def _read(breakable: Breakable) -> None:
-    with httpx.Client(base_url=breakable.stack.url, timeout=60, trust_env=False) as http:
+    with httpx.Client(base_url=breakable.stack.url, timeout=LIMIT, trust_env=False) as http:
         answer = http.get(f"/v1/predictions/{new_uuid7()}")
     assert answer.status_code in (404, 503)
 
@@ -81,7 +82,7 @@ def test_requests_that_redis_can_answer_are_answered(
         one = http.post(
             "/v1/predictions",
             content=picture(first + 21),
-            headers={"Content-Type": "image/png", "Prefer": "wait=10"},
+            headers={"Content-Type": "image/png", "Prefer": "wait=60"},
         )
         assert (one.status_code, one.json()["status"]) == (200, "succeeded")
         assert http.get(f"/v1/predictions/{one.json()['id']}").status_code == 200

@@ -20,6 +20,7 @@ from shared.storage.engine import make_engine
 from tests.support.api_client import Door
 from tests.support.batches import accepted, ended, send_images
 from tests.support.pictures import renewed
+from tests.support.waiting import LIMIT
 
 COMMAND = Path(sys.executable).with_name("darkroom")
 
@@ -37,9 +38,9 @@ def key(stack: "Stack", name: str) -> str:
 def use(stack: "Stack", name: str, scan: bytes) -> httpx.Client:
     """Submit, upload a batch and a file, and make a webhook secret, all as one owner."""
     client = httpx.Client(
-        base_url=stack.url, headers={"Authorization": f"Bearer {key(stack, name)}"}, timeout=30, trust_env=False
+        base_url=stack.url, headers={"Authorization": f"Bearer {key(stack, name)}"}, timeout=LIMIT, trust_env=False
     )
-    headers = PNG | {"Prefer": "wait=20", "Idempotency-Key": "once"}
+    headers = PNG | {"Prefer": "wait=60", "Idempotency-Key": "once"}
     answer = client.post("/v1/predictions", content=renewed(scan), headers=headers, params={"webhook": HOOK})
     assert answer.json()["status"] == "succeeded"
     ended(client, accepted(send_images(client, [(f"{number}.png", renewed(scan)) for number in range(5)]))["id"])

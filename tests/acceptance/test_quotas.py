@@ -25,7 +25,7 @@ from tests.support.batches import (
 )
 from tests.support.extra_processes import ClosedGateway, GatewayByHand
 from tests.support.pictures import renewed
-from tests.support.waiting import until
+from tests.support.waiting import LIMIT, until
 
 if TYPE_CHECKING:
     from tests.support.stack import Stack
@@ -46,7 +46,7 @@ def narrow(stack: "Stack") -> Iterator[GatewayByHand]:
 
 @pytest.fixture
 def few(narrow: GatewayByHand) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=narrow.url, timeout=30, trust_env=False) as client:
+    with httpx.Client(base_url=narrow.url, timeout=LIMIT, trust_env=False) as client:
         yield client
 
 
@@ -181,7 +181,8 @@ def test_stalled_bulk_uploads_hold_no_more_than_their_share(closed: ClosedGatewa
             begun[-1].settimeout(0.5)
             with suppress(TimeoutError):  # it is read no further
                 begun[-1].sendall(b'{"image": "' + b"A" * 3_000_000)
-        assert 0 < in_hand(closed) <= allowed
+        until(lambda: in_hand(closed) > 0, what="they are being read")
+        assert in_hand(closed) <= allowed
         with closed.client(key) as client:
             small = accepted(send_lines(client, lines([("1.png", renewed(scan))])))
             ended(client, small["id"])

@@ -26,7 +26,7 @@ def without_replicas(breakable: Breakable) -> Iterator[None]:
 
 
 def submit(breakable: Breakable, number: int) -> tuple[int, dict[str, str], str]:
-    headers = {"Content-Type": "image/png", "Prefer": "wait=10"}
+    headers = {"Content-Type": "image/png", "Prefer": "wait=60"}
     answer = breakable.http.post("/v1/predictions", content=picture(number), headers=headers)
     return answer.status_code, answer.json(), answer.headers.get("retry-after", "")
 

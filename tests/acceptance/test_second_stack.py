@@ -24,6 +24,7 @@ from tests.support import waiting
 from tests.support.pictures import renewed
 from tests.support.program_forks import Forked
 from tests.support.stack import Stack
+from tests.support.waiting import LIMIT
 
 MEBIBYTES = 200
 
@@ -117,13 +118,13 @@ def fill(disk: Path) -> Path:
 
 def predict(stack: Stack) -> httpx.Response:
     """Send an image with bytes that were never sent, and wait for its prediction."""
-    headers = {"Content-Type": "image/png", "Prefer": "wait=10"}
+    headers = {"Content-Type": "image/png", "Prefer": "wait=60"}
     return httpx.post(
-        f"{stack.url}/v1/predictions", content=renewed(stack.images[0].read_bytes()), headers=headers, timeout=60
+        f"{stack.url}/v1/predictions", content=renewed(stack.images[0].read_bytes()), headers=headers, timeout=LIMIT
     )
 
 
-until = partial(waiting.until, seconds=90, pause=0.2)
+until = partial(waiting.until, pause=0.2)
 
 
 def test_everything_recovers_from_a_full_disk(second: Stack, disk: Path) -> None:
@@ -143,7 +144,7 @@ def test_everything_recovers_from_a_full_disk(second: Stack, disk: Path) -> None
     assert supervisor.is_running()
     filler.unlink()
     until(lambda: predict(second).status_code == 200, what="there is room, and images are predicted again")
-    second.wait_until_ready(seconds=90)
+    second.wait_until_ready()
     assert _ready(second) == 200
     assert supervisor.is_running()
     until(lambda: second.darkroom("audit", expect=None).returncode == 0, what="all that was accepted has its row")
@@ -151,7 +152,7 @@ def test_everything_recovers_from_a_full_disk(second: Stack, disk: Path) -> None
 
 def _ready(stack: Stack) -> int:
     try:
-        return httpx.get(f"{stack.url}/health/ready", timeout=30).status_code
+        return httpx.get(f"{stack.url}/health/ready", timeout=LIMIT).status_code
     except httpx.TransportError:
         return 0
 

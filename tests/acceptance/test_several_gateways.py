@@ -15,7 +15,7 @@ from cli.stack.ports import free_port
 from tests.support.breakable_stack import Breakable, picture
 from tests.support.extra_processes import GatewayByHand
 from tests.support.load import Load, reckon
-from tests.support.waiting import until
+from tests.support.waiting import LIMIT, until
 
 PNG = {"Content-Type": "image/png"}
 
@@ -35,7 +35,7 @@ def pair(breakable: Breakable) -> Iterator[list[GatewayByHand]]:
 def client_of(gateway: GatewayByHand, stack: ExitStack) -> httpx.Client:
     """Return a client with one connection, which this very process has accepted."""
     for _ in range(60):
-        client = stack.enter_context(httpx.Client(base_url=gateway.url, timeout=30, trust_env=False))
+        client = stack.enter_context(httpx.Client(base_url=gateway.url, timeout=LIMIT, trust_env=False))
         stream = client.get("/health/live").extensions["network_stream"]
         port = stream.get_extra_info("client_addr")[1]
         peers = {one.raddr.port for one in psutil.Process(gateway.process.pid).net_connections("tcp") if one.raddr}
@@ -48,7 +48,7 @@ def test_what_one_accepts_the_other_answers_for(pair: list[GatewayByHand]) -> No
     with ExitStack() as stack:
         first, second = (client_of(gateway, stack) for gateway in pair)
         id = first.post("/v1/predictions", content=picture(61_000), headers=PNG).json()["id"]
-        waited = second.get(f"/v1/predictions/{id}", headers={"Prefer": "wait=20"}).json()
+        waited = second.get(f"/v1/predictions/{id}", headers={"Prefer": "wait=60"}).json()
         assert (waited["id"], waited["status"]) == (id, "succeeded")
         streamed = first.post("/v1/predictions", content=picture(61_001), headers=PNG).json()
         with second.stream("GET", streamed["urls"]["stream"]) as events:
@@ -82,7 +82,7 @@ def test_one_that_is_told_to_stop_refuses_no_connection(pair: list[GatewayByHand
         nonlocal answered
         while not stopping.wait(0.01):
             try:
-                with closing(HTTPConnection(httpx.URL(pair[0].url).netloc.decode(), timeout=10)) as connection:
+                with closing(HTTPConnection(httpx.URL(pair[0].url).netloc.decode(), timeout=LIMIT)) as connection:
                     connection.request("GET", "/health/live")
                     answered += connection.getresponse().status == 200
             except (OSError, HTTPException) as error:
@@ -95,7 +95,7 @@ def test_one_that_is_told_to_stop_refuses_no_connection(pair: list[GatewayByHand
         for gateway in pair:
             until(lambda before=answered: answered > before + 20, what="connections are answered")  # type: ignore[misc]
             gateway.stop()
-            assert gateway.process.wait(timeout=20) == -signal.SIGTERM
+            assert gateway.process.wait(timeout=LIMIT) == -signal.SIGTERM
             gateway.begin()
     finally:
         stopping.set()

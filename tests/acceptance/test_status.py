@@ -17,7 +17,7 @@ from tests.support.api_client import Door
 from tests.support.pictures import renewed
 from tests.support.stack import COMMAND
 from tests.support.terminals import seated
-from tests.support.waiting import until
+from tests.support.waiting import LIMIT, until
 
 if TYPE_CHECKING:
     from tests.support.stack import Stack
@@ -94,14 +94,14 @@ def test_in_a_terminal_status_runs_until_q_and_restores_the_terminal(stack: "Sta
         assert seat.modes() != seat.modes_before
         seat.read_until("digits")
         seat.press(b"q")
-        assert seat.process.wait(timeout=10) == 0
+        assert seat.process.wait(timeout=LIMIT) == 0
         assert seat.modes() == seat.modes_before
         assert seat.read_rest().endswith(b"\x1b[?25h\x1b[?1049l")
 
 
 def test_in_a_terminal_once_prints_a_single_snapshot(stack: "Stack") -> None:
     with seated([str(COMMAND), "status", "--once"], environment=stack.environment) as seat:
-        assert seat.process.wait(timeout=20) == 0
+        assert seat.process.wait(timeout=LIMIT) == 0
         raw = seat.read_rest()
         assert b"digits" in raw
         assert b"\x1b[?1049h" not in raw

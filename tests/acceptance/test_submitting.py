@@ -1,8 +1,8 @@
 """An image is submitted in any of three bodies, is predicted once, and the answer has its prediction."""
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -10,6 +10,7 @@ import pytest
 from shared.domain.identifiers import is_uuid
 from tests.support.api_client import Door, Json, expect_problem
 from tests.support.pictures import data_url, renewed
+from tests.support.waiting import until
 
 MEMBERS = {
     "id", "model", "version", "variant", "status", "input", "output", "error", "error_code", "logs", "source",
@@ -33,12 +34,18 @@ def redis_nearly_full(door: Door) -> Iterator[None]:
     try:
         with door.sweeps_stopped():
             door.redis.config_set("maxmemory", int(door.redis.info("memory")["used_memory"] / 0.9))
-            time.sleep(1.3)  # the gateway checks once a second
+            until(partial(gateway_knows, door), what="the gateway has seen it")
             yield
     finally:
         door.redis.config_set("maxmemory", limit)
         door.redis.delete("ballast")
-        time.sleep(1.3)
+        until(partial(gateway_knows, door), what="the gateway has seen it")
+
+
+def gateway_knows(door: Door) -> bool:
+    """Tell whether the gateway has seen how much memory Redis may have now."""
+    used = door.http.get("/health/ready").json()["used"]
+    return (used["memory_limit_bytes"] or 0) == int(door.redis.config_get("maxmemory")["maxmemory"])
 
 
 def test_a_prediction_has_every_member_of_the_contract(door: Door, image: bytes) -> None:

@@ -73,7 +73,7 @@ def scan(traced: Stack) -> bytes:
 def new_trace(*, sampled: bool = True) -> tuple[str, dict[str, str]]:
     """Return the id of a new trace, and the headers that a client sends within it."""
     id = f"4bf92f3577b34da6a3ce929d{next(_numbers):08x}"
-    return id, {"traceparent": f"00-{id}-{CLIENT_SPAN}-0{int(sampled)}", "tracestate": "vendor=1", "Prefer": "wait=20"}
+    return id, {"traceparent": f"00-{id}-{CLIENT_SPAN}-0{int(sampled)}", "tracestate": "vendor=1", "Prefer": "wait=60"}
 
 
 def test_one_prediction_is_one_tree_from_the_clients_span_to_the_webhooks_header(
@@ -162,7 +162,7 @@ def test_a_client_that_does_not_sample_gets_no_spans_and_its_trace_back(
 
 
 def test_a_malformed_traceparent_changes_nothing(traced_door: Door, collector: Collector, scan: bytes) -> None:
-    headers = {"traceparent": "00-nonsense-01", "tracestate": ",,,=", "Prefer": "wait=20"}
+    headers = {"traceparent": "00-nonsense-01", "tracestate": ",,,=", "Prefer": "wait=60"}
     prediction = traced_door.submit(scan, headers=headers).json()
     assert prediction["status"] == "succeeded"
     spans = collector.wait_until(lambda spans: bool(requests_about(spans, prediction["id"])))

@@ -11,6 +11,7 @@ import pytest
 
 from cli.stack.ports import free_port
 from tests.support.pictures import renewed
+from tests.support.waiting import LIMIT
 
 if TYPE_CHECKING:
     from tests.support.stack import Stack
@@ -29,7 +30,7 @@ class Listener:
 
     def end(self) -> str:
         self.process.send_signal(signal.SIGINT)
-        return self.process.communicate(timeout=60)[0].strip()
+        return self.process.communicate(timeout=LIMIT)[0].strip()
 
 
 @pytest.fixture

@@ -73,7 +73,7 @@ def test_every_kind_of_end_is_delivered(door: Door, image: bytes, end: str) -> N
 @pytest.mark.parametrize("events", [["start"], ["output", "logs"]])
 def test_an_event_outside_the_filter_is_not_delivered(door: Door, image: bytes, events: list[str]) -> None:
     body = {"webhook": HOOK, "webhook_events_filter": events, "input": {"image": data_url(image)}}
-    id = door.post(json=body, headers={"Prefer": "wait=20"}).json()["id"]
+    id = door.post(json=body, headers={"Prefer": "wait=60"}).json()["id"]
     door.forget_in_redis(id)  # so it is recorded
     assert {one["event"] for one in listed(door, subject=id)} <= {"start"} & set(events)
 

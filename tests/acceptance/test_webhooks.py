@@ -8,7 +8,7 @@ import pytest
 from tests.support.batches import accepted, ended, lines
 from tests.support.breakable_stack import Breakable, Json, picture
 from tests.support.receivers import Came, Receiver, ok, receiving
-from tests.support.waiting import until
+from tests.support.waiting import LIMIT, until
 
 PATH = "/v1/webhook-deliveries"
 
@@ -117,12 +117,12 @@ def test_every_end_is_delivered_whatever_process_is_killed(breakable: Breakable)
         client.start()
         for role in ("webhooks", "record", "predict", "webhooks"):
             seen = len(receiver.came)
-            until(lambda seen=seen: len(receiver.came) > seen + 20, seconds=60, what="webhooks come")  # type: ignore[misc]
+            until(lambda seen=seen: len(receiver.came) > seen + 20, what="webhooks come")  # type: ignore[misc]
             breakable.kill(*breakable.pids(role))
         stop.set()
-        client.join(timeout=30)
+        client.join(timeout=LIMIT)
         breakable.wait_until_mended()
-        until(lambda: set(ids) <= {one.json["id"] for one in receiver.came}, seconds=60, what="all are told")
+        until(lambda: set(ids) <= {one.json["id"] for one in receiver.came}, what="all are told")
         pending = lambda: {one["subject"] for one in deliveries(breakable, status="pending")}  # noqa: E731
         until(lambda: not pending() & set(ids), what="all are logged")
         came = list(receiver.came)

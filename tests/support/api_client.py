@@ -68,7 +68,7 @@ class Door:
 
     def predicted(self, image: bytes, *, media_type: str = "image/png", **query: str) -> Json:
         """Send an image and return its prediction once that has succeeded."""
-        found = body(self.submit(image, media_type=media_type, headers={"Prefer": "wait=20"}, **query))
+        found = body(self.submit(image, media_type=media_type, headers={"Prefer": "wait=60"}, **query))
         assert found["status"] == "succeeded", found
         return found
 
@@ -82,7 +82,7 @@ class Door:
 
     def ended(self, id: str) -> Json:
         """Return a prediction once it has ended."""
-        found = self.get(f"/v1/predictions/{id}", headers={"Prefer": "wait=20"})
+        found = self.get(f"/v1/predictions/{id}", headers={"Prefer": "wait=60"})
         assert found["status"] in ENDED, found
         return found
 

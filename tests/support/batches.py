@@ -11,6 +11,8 @@ from typing import Any
 
 import httpx
 
+from tests.support.waiting import LIMIT
+
 Json = dict[str, Any]
 Named = Sequence[tuple[str, bytes]]
 PATH = "/v1/batches"
@@ -75,7 +77,7 @@ def batch(http: httpx.Client, id: str) -> Json:
     return found
 
 
-def ended(http: httpx.Client, id: str, *, seconds: float = 60) -> Json:
+def ended(http: httpx.Client, id: str, *, seconds: float = LIMIT) -> Json:
     """Return a batch once every item has its row."""
     until = time.monotonic() + seconds
     while (found := batch(http, id))["completed_at"] is None:

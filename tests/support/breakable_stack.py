@@ -140,9 +140,9 @@ class Breakable:
         """Return a prediction as it is now."""
         return self.get(f"/v1/predictions/{id}")
 
-    def ended(self, id: str, *, seconds: float = 60) -> Json:
+    def ended(self, id: str) -> Json:
         """Return a prediction once it has ended."""
-        until(lambda: self.prediction(id)["status"] in ENDED, seconds=seconds, what=f"{id} has ended")
+        until(lambda: self.prediction(id)["status"] in ENDED, what=f"{id} has ended")
         return self.prediction(id)
 
     def rows(self, ids: Collection[str]) -> dict[str, Row]:

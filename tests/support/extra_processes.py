@@ -78,9 +78,7 @@ class GatewayByHand:
         """Start it, for the first time or once more, and return when it is ready."""
         self.process = start(Program("api.server", (), self._environment, ROOT), log=STDERR)
         # Others may listen on the port too.
-        until(
-            lambda: not gateway_serves(self.process.pid, url=self.url, port=self.port), seconds=60, what="it is ready"
-        )
+        until(lambda: not gateway_serves(self.process.pid, url=self.url, port=self.port), what="it is ready")
 
     def ready(self) -> int:
         """Return the status of its readiness, on a connection of its own; 0 where nothing listens."""

@@ -64,7 +64,7 @@ class Load:
         until(lambda: len(self.accepted) >= wanted, seconds=seconds, what=f"{count} more are accepted")
 
     def _client(self) -> httpx.Client:
-        return httpx.Client(base_url=self._url, timeout=15, trust_env=False)
+        return httpx.Client(base_url=self._url, timeout=LIMIT, trust_env=False)
 
     def _submit_forever(self, seed: int) -> None:
         chance = random.Random(seed)

@@ -13,6 +13,7 @@ from cli.stack.servers.mlflow_login import Login
 from cli.stack.supervisor.state import StackState, running_stack
 from tests.support.command_forks import command_forks
 from tests.support.program_forks import FORKED, ROOT, SOCKET, Forked, Kind, keep_running, socket_path, without_settings
+from tests.support.waiting import LIMIT
 
 # Nothing that the developer has set points a test elsewhere.
 ENVIRONMENT = {
@@ -102,7 +103,7 @@ class Stack:
         """What another process needs to use this stack's Redis and Postgres."""
         return {"DARKROOM_REDIS_URL": self.url_of("redis"), "DARKROOM_DATABASE_URL": self.url_of("postgres")}
 
-    def wait_until_ready(self, *, seconds: float = 120) -> dict[str, dict[str, Any]]:
+    def wait_until_ready(self, *, seconds: float = LIMIT) -> dict[str, dict[str, Any]]:
         """Return the status once every role is ready; fails after `seconds`."""
         until = time.monotonic() + seconds
         while True:

@@ -42,7 +42,7 @@ def tasks_stack(home: Path, *, environment: dict[str, str] | None = None) -> Ite
         stack.up()
         with Door(stack) as door:
             served = lambda: {model["name"] for model in door.get("/v1/models")["results"]}  # noqa: E731
-            until(lambda: wanted <= served(), seconds=120, what="a model of each task serves")
+            until(lambda: wanted <= served(), what="a model of each task serves")
         yield stack
     finally:
         stack.down()

@@ -18,6 +18,7 @@ from shared.pictures.names import owner_prefix, picture_name
 from shared.pictures.opening import open_store, store_address
 from shared.pictures.picture_store import PictureStore, StoreError
 from shared.settings import KeepImages, SettingsError, read
+from tests.support.s3_server import S3Server
 
 ANN, BOB = Owner("ann"), Owner("ann.b")
 
@@ -130,9 +131,11 @@ def test_a_folder_that_cannot_be_written_is_told_with_its_reason(tmp_path: Path)
 
 
 def test_a_bucket_that_does_not_answer_is_told_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION"):
-        monkeypatch.setenv(name, "us-east-1")
-    store = open_store(KeepImages(url="s3://pictures", endpoint="http://127.0.0.1:9"))
+    nowhere = S3Server("http://127.0.0.1:9")
+    # The login of the other tests' server: boto3 keeps the first that it finds for as long as the process lives.
+    for name, value in nowhere.environment.items():
+        monkeypatch.setenv(name, value)
+    store = open_store(KeepImages(url=f"s3://{nowhere.bucket}", endpoint=nowhere.endpoint))
     with pytest.raises(StoreError, match="EndpointConnectionError"):
         store.keep(named(ANN, b"one"), b"one")
 

@@ -203,8 +203,8 @@ def wrong_counters(connection: Connection, *, rows: int = 200_000) -> list[str]:
     last = connection.scalar(_NTH_NEWEST, {"rows": rows})
     first = datetime.fromtimestamp(0, UTC) if last is None else _bucket(last) + BUCKET
     return [
-        f"report on {row.model}: {row.found} predictions of version {row.version} ({row.variant}) at {row.at} are "
-        f"counted as {row.figure} {row.bin}, and there are {row.expected}"
+        f"report on {row.model}: {row.found} predictions of version {row.version} ({row.variant}) "
+        f"at {row.at.astimezone(UTC)} are counted as {row.figure} {row.bin}, and there are {row.expected}"
         for row in connection.execute(_WRONG, {"first": first, "first_id": _first_id(first)})
     ]
 

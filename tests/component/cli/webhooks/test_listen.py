@@ -19,6 +19,7 @@ from cli.webhooks.delivery import Delivery
 from cli.webhooks.listen import Heard, line
 from tests.support.command_forks import CommandForks, Ended, Running
 from tests.support.ports import free_port
+from tests.support.waiting import LIMIT
 
 SECRET, ANOTHER = ("whsec_" + letter * 43 + "=" for letter in "AE")
 
@@ -37,7 +38,7 @@ def post(port: int, *, secret: str) -> int:
         "webhook-timestamp": str(int(now.timestamp())),
         "webhook-signature": Webhook(secret).sign("0198-e", now, body),
     }
-    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=LIMIT)) as connection:
         connection.request("POST", "/any/path", body, headers)
         return connection.getresponse().status
 

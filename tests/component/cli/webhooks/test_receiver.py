@@ -36,7 +36,7 @@ class Listening:
         return self._told.empty()
 
     def post(self, body: bytes, headers: dict[str, str]) -> int:
-        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)) as connection:
+        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=LIMIT)) as connection:
             connection.request("POST", "/", body, headers)
             response = connection.getresponse()
             assert response.read() == b""

@@ -13,6 +13,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 from shared.domain.identifiers import ANYONE, DeliveryId, new_uuid7
 from shared.storage.delivery_claims import Claimed
 from shared.storage.webhook_secrets import new_secret
+from tests.support.waiting import LIMIT
 from worker.webhooks.messages import WebhookMessage
 
 BODY = '{"id":"1","output":{"predicted_class":"sieben \\u2603 ☃"}}'.encode()
@@ -76,7 +77,7 @@ def test_the_node_library_verifies_it_too(tmp_path: Path) -> None:
     # It then trusts the machine's certificate authorities, as pip does.
     trusting = os.environ | {"NODE_OPTIONS": "--use-system-ca"}
     fetch = [*install, "standardwebhooks@1.0.0"]
-    installed = subprocess.run(fetch, capture_output=True, text=True, check=False, timeout=120, env=trusting)
+    installed = subprocess.run(fetch, capture_output=True, text=True, check=False, timeout=LIMIT, env=trusting)
     if installed.returncode:
         pytest.skip(f"npm fetched nothing: {installed.stderr[-300:]}")
     newer, older = new_secret(), new_secret()
@@ -85,7 +86,7 @@ def test_the_node_library_verifies_it_too(tmp_path: Path) -> None:
         "headers": letter(newer, older).headers(datetime.now(UTC)),
     }  # fmt: skip
     done = subprocess.run(
-        [node, "-e", _RECEIVER], cwd=tmp_path, input=orjson.dumps(task), capture_output=True, check=False, timeout=60
+        [node, "-e", _RECEIVER], cwd=tmp_path, input=orjson.dumps(task), capture_output=True, check=False, timeout=LIMIT
     )
     assert done.returncode == 0, done.stderr
     assert orjson.loads(done.stdout) == {"id": "1", "refused": True}

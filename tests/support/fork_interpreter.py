@@ -53,7 +53,7 @@ def _serve(kind: Kind, listener: socket.socket) -> None:
                 connected.unregister(key.fileobj)
                 key.fileobj.close()  # type: ignore[union-attr]
                 if len(connected.get_map()) == 1:
-                    Path(listener.getsockname()).unlink()
+                    Path(listener.getsockname()).unlink(missing_ok=True)  # the run may have removed its folder
                     os._exit(0)  # native libraries would log what the collector was kept from
 
 

@@ -9,6 +9,7 @@ from cli.home import command_line
 from cli.stack import devices, lifecycle
 from cli.stack.plan import Options, called_networks, held_out_folder, plan_stack, usual_gateways
 from cli.stack.ports import LOOPBACK, Ports
+from cli.stack.servers.mlflow_login import Login
 from cli.stack.servers.postgres import _remove_stale_lock
 from cli.stack.supervisor.identity import ProcessIdentity
 from cli.stack.supervisor.programs import Program
@@ -40,6 +41,15 @@ def test_stores_listen_on_sockets_and_loopback_only(tmp_path: Path) -> None:
     assert programs["redis"].command[1:3] == ("--port", "0")
     assert "listen_addresses=" in programs["postgres"].command
     assert "127.0.0.1" in programs["mlflow"].command
+
+
+def test_no_command_line_has_the_registrys_password(tmp_path: Path) -> None:
+    """Others may read the command lines of a machine's processes. In tests of whole stacks, forks have no own ones."""
+    programs = planned(tmp_path)
+    login = Login.read(tmp_path)
+    assert login is not None
+    assert login.password in programs["model"].environment.values()
+    assert not [name for name, one in programs.items() if any(login.password in word for word in one.command)]
 
 
 def test_the_log_of_every_program_that_is_not_in_python_is_cut(tmp_path: Path) -> None:

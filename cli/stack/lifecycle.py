@@ -11,7 +11,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
-from cli.stack import permissions, ports
+from cli.stack import permissions, ports, preflight
+from cli.stack.full_disks import full_disks
 from cli.stack.plan import Options
 from cli.stack.supervisor import leftovers, state
 from cli.stack.supervisor.programs import log_path, log_tail, open_log
@@ -51,16 +52,16 @@ class Started:
 def start(options: Options, *, attached: bool) -> Started:
     """Start a stack's supervisor; attached, it stops when this process ends.
 
-    Raises Refused where the port is taken, gateways can't share it, or the home can't be made private.
+    Raises Refused where the port is taken, gateways can't share it, or the home can't be made private or written to,
+    and SettingsError for a setting that can't be used.
     """
     if options.gateways > 1 and sys.platform != "linux":
         raise Refused("Several gateways share a port on Linux only. Start one: --gateways 1")
     if not ports.is_free(options.port):
         raise Refused(f"Port {options.port} is in use by another program. Choose another: --port {options.port + 1}")
-    try:
-        permissions.make_home(options.home)
-    except permissions.NotPrivate as error:
-        raise Refused(str(error)) from None
+    preflight.check_settings()
+    preflight.check_limits()
+    preflight.make_home(options.home)
     with open_log(options.home, "supervisor") as output:
         supervisor = subprocess.Popen(  # noqa: S603  our own module
             [
@@ -139,6 +140,7 @@ def _what_is_missing(now: StackState, home: Path, *, late: timedelta | None) -> 
     missing = [program for program in now.programs if program.phase is not Phase.READY]
     lines = [f"Not everything is ready{f' after {late.total_seconds():.0f} s' if late else ''}:", ""]
     lines += [f"  {program.name}: {program.detail or program.phase}" for program in missing]
+    lines += ["", *full] if (full := full_disks(home)) else []
     for role in dict.fromkeys(program.role for program in missing if _is_telling(program)):
         lines += ["", f"The end of {log_path(home, role)}:"]
         lines += [f"  {line}" for line in log_tail(home, role, lines=15)]

@@ -7,6 +7,7 @@ from rich.console import Console
 from cli.home import command_line
 from cli.stack import lifecycle
 from cli.stack.plan import Options, usual_gateways
+from cli.stack.preflight import misspelled_settings
 from cli.stack.supervisor import state
 from cli.terminal.interrupts import terminated_as_interrupted
 from cli.terminal.lines import say
@@ -24,6 +25,8 @@ def up(home: Path, *, port: int, gateways: int | None, detach: bool, models: tup
         return
     if found is not None:
         lifecycle.stop(home, lambda _: None)
+    for line in misspelled_settings():
+        say(line)
     options = Options(home=home, port=port, models=models, gateways=gateways or usual_gateways())
     with terminated_as_interrupted():
         started, ready = attended.start(options, console, attached=not detach)

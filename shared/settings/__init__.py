@@ -4,7 +4,7 @@ Each part of Darkroom is handed only the classes it needs. The variable of a fie
 `DARKROOM_QUEUE_LEASE` is `Queue.lease`. Durations are seconds (`10`, `0.5`) or ISO 8601 (`PT5M`).
 """
 
-from shared.settings.environment import SettingsError, read
+from shared.settings.environment import SettingsError, every_class, misspelled, read
 from shared.settings.gateway import Auth, Bulk, Files, Gateway, Intake, Links, RegistryEvents, Server, Wire
 from shared.settings.operation import Local, Logging, Metrics, Tracing
 from shared.settings.pictures import KeepImages
@@ -40,5 +40,7 @@ __all__ = [
     "Tracing",
     "Webhooks",
     "Wire",
+    "every_class",
+    "misspelled",
     "read",
 ]

@@ -2,7 +2,9 @@
 
 import os
 import re
-from typing import TypeVar
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Final, TypeVar
 
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings
@@ -14,6 +16,31 @@ class SettingsError(SystemExit):
 
 
 S = TypeVar("S", bound=BaseSettings)
+
+_PREFIX: Final = "DARKROOM_"
+_ALIKE: Final = 0.88
+"""How alike two names are at least, of 1: two letters in the wrong order, one too many, a missing S."""
+
+
+def every_class() -> list[type[BaseSettings]]:
+    """Return every class of settings."""
+    found = BaseSettings.__subclasses__()
+    return [one for one in found if str(one.model_config.get("env_prefix", "")).startswith(_PREFIX)]
+
+
+def misspelled(names: Iterable[str]) -> dict[str, str]:
+    """Return the variables that are no setting and resemble one, with the one that they resemble.
+
+    A name that resembles none is somebody else's: Compose has some, and so may whoever runs Darkroom.
+    """
+    known = {
+        f"{one.model_config.get('env_prefix', '')}{field}".upper()
+        for one in every_class()
+        for field in one.model_fields
+    }
+    unknown = sorted(name for name in names if name.startswith(_PREFIX) and name not in known)
+    resembled = {name: get_close_matches(name, known, n=1, cutoff=_ALIKE) for name in unknown}
+    return {name: alike[0] for name, alike in resembled.items() if alike}
 
 
 def read(settings: type[S]) -> S:

@@ -18,6 +18,8 @@ from shared.observability.log_file import LARGEST, rename
 Probe = Callable[[int], str]
 """Called with the pid (0 for an external server); returns an empty string when ready, else why not. May block 1 s."""
 
+_TELLING: Final = 30
+"""Lines at the end of a log among which a crash's reason is looked for."""
 _NAMES_AN_ERROR: Final = re.compile(r"\b(?:error|fatal|panic)\b", re.IGNORECASE)
 
 
@@ -82,15 +84,33 @@ def log_path(home: Path, role: str) -> Path:
     return home / "logs" / f"{role}.log"
 
 
-def log_tail(home: Path, role: str, *, lines: int) -> list[str]:
-    """Return the last lines of a role's output; nothing where it has none."""
+def log_tail(home: Path, role: str, *, lines: int, since: int = 0) -> list[str]:
+    """Return the last lines of a role's output, from this place on unless it was cut; nothing where it has none."""
     try:
         with log_path(home, role).open("rb") as file:
-            file.seek(max(0, file.seek(0, 2) - 16_384))
+            end = file.seek(0, 2)
+            file.seek(max(0, end - 16_384, since if since <= end else 0))
             text = file.read().decode(errors="replace")
     except OSError:  # no file, or none can be opened now: the text only helps, nothing depends on it
         return []
     return [line for line in text.splitlines() if line.strip()][-lines:]
+
+
+def log_end(home: Path, role: str) -> int:
+    """Return the size of a role's log, where what is written from now on begins; 0 where there is none."""
+    try:
+        return log_path(home, role).stat().st_size
+    except OSError:
+        return 0
+
+
+def telling_line(home: Path, role: str, *, since: int) -> str:
+    """Return the last line since this place of a role's log that names an error, else the last; empty without lines.
+
+    A server that can't start names the reason, and then says that it shuts down.
+    """
+    lines = log_tail(home, role, lines=_TELLING, since=since)
+    return next((line for line in reversed(lines) if _NAMES_AN_ERROR.search(line)), lines[-1] if lines else "")
 
 
 def log_environment(home: Path, role: str) -> dict[str, str]:

@@ -12,7 +12,15 @@ from itertools import groupby
 from pathlib import Path
 
 from cli.stack.supervisor.identity import ProcessIdentity
-from cli.stack.supervisor.programs import Program, log_environment, log_path, log_tail, open_log, spawn_command
+from cli.stack.supervisor.programs import (
+    Program,
+    log_end,
+    log_environment,
+    log_path,
+    open_log,
+    spawn_command,
+    telling_line,
+)
 from cli.stack.supervisor.state import Phase, ProgramState
 from shared.observability.log_file import cut
 
@@ -116,6 +124,7 @@ class Supervisor:
                     await asyncio.to_thread(program.prepare)
                 if self._stopping.is_set():
                     return "not started"
+                kept.log_begin = log_end(self._home, program.role)
                 process = kept.process = await self._spawn(program)
             except (OSError, RuntimeError) as error:
                 return self._crashed(kept, str(error))
@@ -216,9 +225,9 @@ class Supervisor:
     def _crashed(self, kept: "_Kept", how: str) -> str:
         if not self._stopping.is_set():
             kept.state.crashes += 1
-            last = log_tail(self._home, kept.program.role, lines=1)
+            said = telling_line(self._home, kept.program.role, since=kept.log_begin)
             kept.state.phase = Phase.CRASHED
-            kept.state.detail = f"{how}; it said last: {last[0]}" if last else how
+            kept.state.detail = f"{how}; it said: {said}" if said else how
             self._tell()  # unlike `_move`, also where only the count has changed
         return how
 
@@ -246,6 +255,8 @@ class _Kept:
         self.was_ready = asyncio.Event()
         self.starting = asyncio.Lock()
         self.process: asyncio.subprocess.Process | None = None
+        self.log_begin = 0
+        """Where in the log the output of the process that runs begins."""
         self.ready_since: float | None = None
         self.ended_at: float | None = None
         self.hurried = asyncio.Event()

@@ -1,16 +1,40 @@
+import re
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
 from shared import settings
 from shared.queue.connection.clients import connect, connect_async, connect_briefly
 
+ROOT = Path(__file__).parents[4]
+
 
 @pytest.mark.parametrize("text", ["30", "30s", "30.0", "PT30S", "00:00:30"])
 def test_a_duration_is_written_in_seconds_or_longer_forms(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setenv("DARKROOM_QUEUE_LEASE", text)
     assert settings.read(settings.Queue).lease == timedelta(seconds=30)
+
+
+def test_every_setting_with_two_letters_swapped_is_found_and_no_setting_is_taken_for_one() -> None:
+    names = [
+        f"{one.model_config.get('env_prefix')}{field}".upper()
+        for one in settings.every_class()
+        for field in one.model_fields
+    ]
+    assert len(names) > 100
+    assert settings.misspelled(names) == {}
+    for name in names:
+        wrong = f"{name[:-2]}{name[-1]}{name[-2]}"
+        assert wrong in names or wrong == name or settings.misspelled([wrong])[wrong].startswith("DARKROOM_"), name
+
+
+def test_names_of_compose_and_of_others_are_not_taken_for_misspelled_settings() -> None:
+    files = ("docker-compose.yml", "docker-compose.gpu.yml", ".env.example")
+    named = {name for file in files for name in re.findall(r"DARKROOM_[A-Z_]+", (ROOT / file).read_text("utf-8"))}
+    assert "DARKROOM_DATABASE_PASSWORD" in named
+    assert settings.misspelled({*named, "DARKROOM_URL", "DARKROOM_API_KEY", "DARKROOM_CLUSTER", "PATH"}) == {}
 
 
 def test_an_invalid_setting_stops_the_start_with_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -208,8 +208,22 @@ def test_an_unreadable_log_does_not_prevent_a_restart(tmp_path: Path) -> None:
 def test_a_crash_shows_the_programs_last_line_of_output(tmp_path: Path) -> None:
     watched = Watched(tmp_path, python("crasher", "raise SystemExit('no such thing')", probe=lambda _: "not yet"))
     watched.until(lambda states: bool(states) and states["crasher"].crashes == 1)
-    assert watched.states["crasher"].detail.endswith("it said last: no such thing")
+    assert watched.states["crasher"].detail.endswith("it said: no such thing")
     assert log_tail(tmp_path, "crasher", lines=1) == ["no such thing"]
+
+
+def test_a_crash_shows_the_line_that_names_an_error_of_this_start_alone(tmp_path: Path) -> None:
+    log = tmp_path / "logs" / "crasher.log"
+    log.parent.mkdir()
+    log.write_text("FATAL: of an earlier start\n")
+    crash = "raise SystemExit('FATAL: no space left\\nLOG: shut down')"
+    watched = Watched(tmp_path, python("crasher", crash, probe=lambda _: "not yet"))
+    watched.until(lambda states: bool(states) and states["crasher"].crashes == 1)
+    assert watched.states["crasher"].detail.endswith("it said: FATAL: no space left")
+    log.write_text("FATAL: of an earlier start\n")
+    silent = Watched(tmp_path, python("crasher", "raise SystemExit(3)", probe=lambda _: "not yet"))
+    silent.until(lambda states: bool(states) and states["crasher"].crashes == 1)
+    assert silent.states["crasher"].detail == "ended with code 3"
 
 
 def test_a_program_starts_after_what_it_needs_is_ready(tmp_path: Path) -> None:

@@ -148,7 +148,7 @@ async def wait_for_redis(server: Server) -> None:
         try:
             await server.wait_for_writes()
         except StorageUnavailable as error:
-            log.warning("waiting_for_redis", extra={"reason": error.reason})
+            log.warning("waiting_for_redis", extra={"reason": error.reason or "it can't be reached"})
         else:
             return
 

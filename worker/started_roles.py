@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from shared.queue import keys
 from worker.process.allocator import keep_freed_memory
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from worker.upkeep.sweep import Upkeep
 
 Role = TypeVar("Role")
+
+_QUEUES: Final = (keys.PREDICT_QUEUE, keys.RECORD_QUEUE, keys.UPKEEP_QUEUE, keys.WEBHOOK_QUEUE)
 
 
 class NotStarted(Exception):
@@ -90,6 +92,11 @@ def start(
     """
     if pool not in ("solo", "thread"):
         raise SystemExit(f"Pool {pool} forks away from the loaded models; use -P solo (CPU) or -P threads (GPU).")
+    if unknown := [queue for queue in queues if queue not in _QUEUES and keys.model_of_queue(queue) is None]:
+        # Celery would make the queue, and the worker wait for ever for what nobody sends.
+        raise SystemExit(
+            f"No queue is named {', '.join(unknown)}; use -Q with {', '.join(_QUEUES)} or predict.<model>."
+        )
     roles = StartedRoles(start_process(stopping=stopping))
     collect_rarely()
     # A role is imported only where its queue is consumed: predict brings torch, numpy and MLflow, webhooks an HTTP

@@ -4,16 +4,22 @@ import hashlib
 import shutil
 import subprocess
 import sysconfig
+import tempfile
+import time
 import venv
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from cli.models.registered import refusing
 from cli.registry import SETTING, connect_as
+from cli.terminal.lines import say
 from cli.terminal.refused import Refused
 
 _DONE: Final = "installed"
 _LAST_LINES: Final = 5
+_TOLD: Final = 30
+"""Seconds after which it is told that pip still runs, again and again."""
 
 
 def environment_for(home: Path, uri: str, registry: dict[str, str]) -> Path:
@@ -36,12 +42,29 @@ def environment_for(home: Path, uri: str, registry: dict[str, str]) -> Path:
     listed = folder / "requirements.txt"
     listed.write_text(requirements, encoding="utf-8")
     command = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", str(listed)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  pip, as the user asked
-    if done.returncode:
-        last = "\n".join((done.stderr or done.stdout).strip().splitlines()[-_LAST_LINES:])
+    code, output = _run_telling(command)
+    if code:
+        last = "\n".join(output.strip().splitlines()[-_LAST_LINES:])
         raise Refused(f"The requirements of {uri} can't be installed; pip said:\n{last}")
     (folder / _DONE).touch()
     return python
+
+
+def _run_telling(command: list[str]) -> tuple[int, str]:
+    """Run pip, and say now and then that it still runs; return its exit status and what it printed."""
+    began = time.monotonic()
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as output:
+        with subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT) as process:  # noqa: S603  pip, as asked
+            try:
+                while process.poll() is None:
+                    with suppress(subprocess.TimeoutExpired):
+                        process.wait(_TOLD)
+                        break
+                    say(f"Still installing, for {time.monotonic() - began:.0f} s now …")
+            finally:
+                process.kill()
+        output.seek(0)
+        return process.returncode, output.read()
 
 
 def _requirements(uri: str, registry: dict[str, str]) -> str:

@@ -7,6 +7,7 @@ import pytest
 import redis
 from prometheus_client import CollectorRegistry
 
+from worker import started_roles
 from worker.process.worker_process import WorkerProcess
 from worker.started_roles import NotStarted, StartedRoles
 
@@ -53,3 +54,19 @@ def test_a_task_for_a_role_not_started_here_fails_and_names_the_queue() -> None:
         _ = roles.record
     with pytest.raises(NotStarted, match="-Q webhooks"):
         _ = roles.webhooks
+
+
+@pytest.mark.parametrize("queues", [["predikt"], ["celery"], ["predict.digits", "records"], ["webhook", "upkeep"]])
+def test_a_queue_that_nobody_sends_to_is_no_start(queues: list[str]) -> None:
+    """A slip of the pen, or no -Q at all, which is Celery's queue `celery`: such a worker would idle for ever."""
+    with pytest.raises(
+        SystemExit, match=r"^No queue is named .+; use -Q with predict, record, upkeep, webhooks or predict"
+    ):
+        started_roles.start(
+            queues=queues,
+            pool="solo",
+            slots=1,
+            stopping=lambda: False,
+            consume=lambda _: None,
+            consume_no_more=lambda _: None,
+        )

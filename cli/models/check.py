@@ -4,10 +4,11 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from cli.home import command_line
 from cli.models.registered import registered_model, telling
@@ -19,9 +20,13 @@ from shared import settings
 from shared.domain.errors import InvalidParameter
 from shared.domain.model_reference import Reference
 from shared.domain.model_route import CHAMPION
+from shared.observability.printable import printable_lines
 
 _PACKAGE_MISSING: Final = 3
 """Exit status of `worker.models.check` for a module that can't be imported."""
+_FAILED: Final = 1
+_SHOWN: Final = 8192
+"""Bytes of what the process printed that are shown where it fails: a traceback, or where its threads hang."""
 _TOLD: Final = 60
 """Seconds after which a check that goes on is told of, again and again."""
 _SHOWING: Final = 2
@@ -41,7 +46,14 @@ def check(home: Path, text: str, *, image: Path | None, install: bool) -> None:
     command = [str(python), "-P", "-W", "ignore", "-m", "worker.models.check", uri]
     if image is not None:
         command += ["--image", str(image.resolve())]
-    code = _run(command, uri, environment)
+    # A file, not a pipe: nobody has to read it meanwhile.
+    with tempfile.TemporaryFile() as printed:
+        code = _FAILED
+        try:
+            code = _run(command, uri, environment, printed)
+        finally:
+            if code:
+                _show_end(printed)
     if code < 0:
         raise Refused(f"The process that loaded {uri} was killed by signal {-code}: mostly for lack of memory.")
     if code == _PACKAGE_MISSING and not install:
@@ -51,15 +63,23 @@ def check(home: Path, text: str, *, image: Path | None, install: bool) -> None:
         raise SystemExit(1)
 
 
-def _run(command: list[str], uri: str, environment: dict[str, str]) -> int:
+def _show_end(printed: BinaryIO) -> None:
+    """Show the end of what the process printed: why it failed, and what libraries said before."""
+    printed.seek(max(0, printed.seek(0, os.SEEK_END) - _SHOWN))
+    sys.stderr.write(printable_lines(printed.read().decode(errors="replace")))
+    sys.stderr.flush()
+
+
+def _run(command: list[str], uri: str, environment: dict[str, str], printed: BinaryIO) -> int:
     """Run the process that checks and return its exit status; raises Refused where it takes longer than a worker's may.
 
+    `printed` gets its standard error, which has whatever libraries print: only where the check fails does that help.
     A process that is ended shows first where its threads are.
     """
     predict = settings.read(settings.Predict)
     longest = predict.load_timeout + predict.timeout
     end = time.monotonic() + longest.total_seconds()
-    with subprocess.Popen(command, env=os.environ | environment) as process:  # noqa: S603  our own module
+    with subprocess.Popen(command, env=os.environ | environment, stderr=printed) as process:  # noqa: S603  our own
         try:
             while (left := end - time.monotonic()) > 0:
                 with suppress(subprocess.TimeoutExpired):

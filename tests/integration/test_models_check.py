@@ -5,6 +5,7 @@ acceptance tests. What the command does before it starts one and with its exit s
 tested in this one.
 """
 
+import contextlib
 import logging
 import os
 import subprocess
@@ -47,7 +48,7 @@ def check_in_this_process(*words: object) -> int:
     from worker.models import check as checking  # noqa: PLC0415  imports torch
 
     try:
-        checking.main([str(word) for word in words])
+        checking.main([str(word) for word in words], sys.stdout)
     except SystemExit as ended:
         return int(ended.code or 0)
     finally:
@@ -154,6 +155,54 @@ def starts(monkeypatch: pytest.MonkeyPatch, folder: Path, *, exit_status: int) -
     program.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(program))
     return lambda: (folder / "words").read_text().splitlines()
+
+
+@pytest.mark.parametrize("status", [0, 1])
+def test_what_libraries_print_is_shown_where_the_check_fails_alone(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    (tmp_path / "MLmodel").touch()
+    starts(monkeypatch, tmp_path, exit_status=status)
+    program = tmp_path / "python"
+    bar = "printf 'Loading weights: 10%%\\rLoading weights: 100%%\\n\\033[31mno such kernel\\n' >&2; echo found"
+    program.write_text(f"#!/bin/sh\n{bar}\nexit {status}\n")
+    with contextlib.suppress(SystemExit):
+        check(tmp_path / "home", str(tmp_path), image=None, install=False)
+    told = capfd.readouterr()
+    assert told.out == "found\n"
+    assert ("no such kernel" in told.err) == bool(status)
+    assert "\033" not in told.err
+
+
+def test_the_process_that_checks_prints_what_it_found_alone(tmp_path: Path) -> None:
+    """Whatever a model's code prints, from Python or from C, is not on standard output."""
+    import mlflow  # noqa: PLC0415  takes seconds
+    import numpy as np  # noqa: PLC0415
+
+    class Prints(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
+        # MLflow makes a signature of type hints.
+        def predict(self, context, model_input):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, ARG002
+            import os  # noqa: PLC0415  pickled without this module
+
+            print("Loading weights")  # noqa: T201
+            os.write(1, b"from C")
+            return np.stack([model_input.mean((1, 2, 3)), 1 - model_input.mean((1, 2, 3))], axis=1)
+
+    metadata = {"image": {"resize_size": [8, 8]}, "labels": ["night", "day"], "activation": "none"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        mlflow.pyfunc.save_model(tmp_path / "m", python_model=Prints(), metadata=metadata, pip_requirements=["numpy"])
+    done = subprocess.run(
+        [sys.executable, "-P", "-W", "ignore", "-m", "worker.models.check", str(tmp_path / "m")],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    assert [line.split()[0] for line in done.stdout.splitlines()][: len(LINES)] == list(LINES)
+    assert done.stdout.splitlines()[-1] == "A worker would serve it."
+    assert "Loading weights" in done.stderr
+    assert "from C" in done.stderr
 
 
 @pytest.mark.parametrize(

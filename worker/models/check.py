@@ -2,11 +2,15 @@
 
 It loads the version, warms it up, computes photographs and the image that is given, and prints what it found. It exits
 with 1 and the reason where a worker could not serve it. `URI` is one of MLflow's, or a folder that has an `MLmodel`.
+
+What was found is all that standard output gets. Whatever libraries print meanwhile, progress bars and warnings of C++
+too, goes to standard error, which the command shows where the check fails.
 """
 
 import argparse
 import faulthandler
 import logging
+import os
 import re
 import resource
 import signal
@@ -15,7 +19,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TextIO
 
 from shared import settings
 from shared.domain.identifiers import ModelName, VersionNumber
@@ -69,8 +73,11 @@ class Found:
     """Why an image's output is not that image's alone; an empty text where it is."""
 
 
-def main(words: Sequence[str]) -> None:
-    """Check the version that the command line names; exits with 1 or PACKAGE_MISSING where it can't be served."""
+def main(words: Sequence[str], told: TextIO) -> None:
+    """Check the version that the command line names and tell what was found.
+
+    Exits with 1 or PACKAGE_MISSING where it can't be served.
+    """
     parser = argparse.ArgumentParser(prog="worker.models.check", description="Try a model version as a worker would.")
     parser.add_argument("uri")
     parser.add_argument("--image", type=Path)
@@ -86,9 +93,8 @@ def main(words: Sequence[str]) -> None:
     except (Exception, SystemExit) as error:  # noqa: BLE001  a model is code, and may raise anything, or exit
         sys.stderr.write(f"A worker could not serve {given.uri}: {printable(failure_text(error))}\n")
         raise SystemExit(PACKAGE_MISSING if missing_module(error) is not None else 1) from None
-    for name, text in _lines(given.uri, found, output):
-        sys.stdout.write(f"{name:<10} {printable(text)}\n")
-    sys.stdout.write("A worker would serve it.\n")
+    told.writelines(f"{name:<10} {printable(text)}\n" for name, text in _lines(given.uri, found, output))
+    told.write("A worker would serve it.\n")
 
 
 def check_version(uri: str) -> Found:
@@ -229,4 +235,7 @@ def _output(model: LoadedModel, image: bytes) -> str:
 if __name__ == "__main__":
     # The command sends it before it ends a check that takes too long.
     faulthandler.register(signal.SIGUSR1)
-    main(sys.argv[1:])
+    with os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding=sys.stdout.encoding, errors="replace") as answers:
+        # Of the process, not of Python alone: C++ prints as well.
+        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+        main(sys.argv[1:], answers)

@@ -23,16 +23,29 @@ def _family(pids: Iterable[int]) -> dict[int, psutil.Process]:
     return family
 
 
+def _families(roles: Mapping[str, Iterable[int]]) -> dict[str, list[psutil.Process]]:
+    """Return each role's processes and their living descendants, but those that are another role's: a supervisor's."""
+    heads = {role: set(pids) for role, pids in roles.items()}
+    families = {role: _family(pids) for role, pids in heads.items()}
+    found = {}
+    for role, family in families.items():
+        below = [other for other, pids in heads.items() if not pids.isdisjoint(family.keys() - heads[role])]
+        others = {pid for other in below for pid in families[other]}
+        found[role] = [process for pid, process in family.items() if pid not in others]
+    return found
+
+
 def spent(roles: Mapping[str, Iterable[int]]) -> dict[str, float]:
     """Return seconds of processor time per role so far, each role given by its processes' ids.
 
+    A process counts once: a supervisor's children in their own roles, where those are given.
     A Postgres backend that has ended counts through its parent. The kernel counts in steps of 10 ms, so
     a difference of two readings is good to 1% when a role has worked for two seconds in between.
     """
     totals = {}
-    for role, pids in roles.items():
+    for role, processes in _families(roles).items():
         total = 0.0
-        for process in _family(pids).values():
+        for process in processes:
             try:
                 total += _seconds(process)
             except psutil.NoSuchProcess:
@@ -44,9 +57,9 @@ def spent(roles: Mapping[str, Iterable[int]]) -> dict[str, float]:
 def thread_seconds(roles: Mapping[str, Iterable[int]]) -> dict[str, dict[int, float]]:
     """Return by role the seconds of processor time of each living thread of its processes, by the thread's id."""
     found: dict[str, dict[int, float]] = {}
-    for role, pids in roles.items():
+    for role, processes in _families(roles).items():
         found[role] = {}
-        for process in _family(pids).values():
+        for process in processes:
             with suppress(psutil.NoSuchProcess):
                 found[role] |= {thread.id: thread.user_time + thread.system_time for thread in process.threads()}
     return found

@@ -1,5 +1,7 @@
 import mmap
 import os
+import subprocess
+import sys
 
 from benchmarks.stack import processors
 
@@ -13,6 +15,19 @@ def test_the_peak_is_measured_since_its_reset() -> None:
     _allocate()
     assert processors.peak_megabytes(here) - before > 60
     assert processors.resident_megabytes(here) - before < 20
+
+
+def test_the_child_of_a_process_counts_in_its_own_role_alone() -> None:
+    busy = "import time\nwhile time.process_time() < 0.5: pass\nprint()\ninput()"
+    with subprocess.Popen([sys.executable, "-c", busy], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        supervisor, worker = [os.getpid()], [child.pid]
+        together = processors.spent({"supervisor": supervisor})["supervisor"]
+        apart = processors.spent({"supervisor": supervisor, "worker": worker})
+        child.communicate(b"\n")
+    assert apart["worker"] >= 0.4
+    assert together - apart["supervisor"] >= 0.4
 
 
 def _allocate() -> None:

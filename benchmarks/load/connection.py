@@ -15,9 +15,12 @@ class WrongAnswer(Exception):
 
 
 class Connection:
-    """A socket and the exchange on it: `image` is the number of the image, `sent` when its request began."""
+    """A socket and the exchange on it: `image` is the number of the image, `sent` when its request began.
 
-    __slots__ = ("_received", "_socket", "_unsent", "id", "image", "sent")
+    `id` is that of its task, once it is known; then the task is polled, until `reads` its result.
+    """
+
+    __slots__ = ("_received", "_socket", "_unsent", "id", "image", "reads", "sent")
 
     def __init__(self, port: int) -> None:
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=10)
@@ -28,6 +31,7 @@ class Connection:
         self.image = 0
         self.sent = 0.0
         self.id = ""
+        self.reads = False
 
     def fileno(self) -> int:
         """Return the descriptor for a selector."""

@@ -9,6 +9,7 @@ import heapq
 import selectors
 import sys
 import time
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Final
@@ -67,8 +68,8 @@ class Generator:
         self._requests = render_all(plan)
         self._id_mark = plan.id_mark.encode()
         self._class_mark = plan.class_mark.encode()
-        self._poll_head = f"GET {plan.poll_path}"
-        self._poll_tail = f" HTTP/1.1\r\nHost: 127.0.0.1:{plan.port}\r\n\r\n"
+        self._done_mark, self._failed_mark = plan.done_mark.encode(), plan.failed_mark.encode()
+        self._get_tail = f" HTTP/1.1\r\nHost: 127.0.0.1:{plan.port}\r\n\r\n"
         self._selector = selectors.DefaultSelector()
         self._polls: list[tuple[float, int, Connection]] = []
         self._next = 0
@@ -79,27 +80,26 @@ class Generator:
 
     def run(self) -> Outcome:
         """Send everything. Raises WrongAnswer, or TimeoutError when the plan's limit is over."""
-        connections = [Connection(self._plan.port) for _ in range(self._plan.connections)]
-        for connection in connections:
-            self._selector.register(connection, selectors.EVENT_READ, connection)
-        processor, started = time.process_time(), time.monotonic()
-        for connection in connections:
-            self._submit(connection)
-        deadline = started + self._plan.limit
-        while self._answered < self._plan.count:
-            self._turn(deadline)
-        ended = time.monotonic()
-        outcome = Outcome(
-            started=started,
-            ended=ended,
-            processor_seconds=time.process_time() - processor,
-            ids=self._ids,
-            classes=self._classes if any(self._classes) else [],
-            milliseconds=self._milliseconds,
-        )
-        for connection in connections:
-            connection.close()
-        return outcome
+        with ExitStack() as opened:
+            connections = [Connection(self._plan.port) for _ in range(self._plan.connections)]
+            for connection in connections:
+                opened.callback(connection.close)
+                self._selector.register(connection, selectors.EVENT_READ, connection)
+            processor, started = time.process_time(), time.monotonic()
+            for connection in connections:
+                self._submit(connection)
+            deadline = started + self._plan.limit
+            while self._answered < self._plan.count:
+                self._turn(deadline)
+            ended = time.monotonic()
+            return Outcome(
+                started=started,
+                ended=ended,
+                processor_seconds=time.process_time() - processor,
+                ids=self._ids,
+                classes=self._classes if any(self._classes) else [],
+                milliseconds=self._milliseconds,
+            )
 
     def _turn(self, deadline: float) -> None:
         """Handle what is ready now."""
@@ -117,20 +117,23 @@ class Generator:
                     self._take(connection, *response)
         while self._polls and self._polls[0][0] <= time.monotonic():
             connection = heapq.heappop(self._polls)[2]
-            self._send(connection, f"{self._poll_head}{connection.id}{self._poll_tail}".encode())
+            self._get(connection, self._plan.poll_path)
 
     def _submit(self, connection: Connection) -> None:
         """Send the next image, if one is left."""
         if self._next == self._plan.count:
             return
         connection.image, self._next = self._next, self._next + 1
-        connection.id = ""
+        connection.id, connection.reads = "", False
         connection.sent = time.perf_counter()
         self._send(connection, self._requests[connection.image])
 
     def _send(self, connection: Connection, request: bytes) -> None:
         if not connection.send(request):
             self._selector.modify(connection, selectors.EVENT_READ | selectors.EVENT_WRITE, connection)
+
+    def _get(self, connection: Connection, path: str) -> None:
+        self._send(connection, f"GET {path}{connection.id}{self._get_tail}".encode())
 
     def _take(self, connection: Connection, status: int, body: bytes) -> None:
         """Check an answer, then send the next image, or poll this one again."""
@@ -141,12 +144,17 @@ class Generator:
             connection.id = self._ids[connection.image] = text_after(self._id_mark, body)
             if not connection.id:
                 raise WrongAnswer(f"no {self._plan.id_mark} in {body[:500]!r}")
-        if polled and b'"FAILURE"' in body:
-            raise WrongAnswer(f"image {connection.image} failed: {body[:500]!r}")
-        if self._plan.poll_path and not (polled and b'"SUCCESS"' in body):
-            due = time.monotonic() + self._plan.poll_pause
-            heapq.heappush(self._polls, (due, connection.image, connection))
-            return
+        if self._plan.poll_path and not connection.reads:
+            if polled and self._failed_mark in body:
+                raise WrongAnswer(f"image {connection.image} failed: {body[:500]!r}")
+            if not polled or self._done_mark not in body:
+                due = time.monotonic() + self._plan.poll_pause
+                heapq.heappush(self._polls, (due, connection.image, connection))
+                return
+            if self._plan.result_path:
+                connection.reads = True
+                self._get(connection, self._plan.result_path)
+                return
         self._milliseconds[connection.image] = (time.perf_counter() - connection.sent) * 1000
         if polled or self._plan.prefer:
             self._classes[connection.image] = text_after(self._class_mark, body)

@@ -33,8 +33,13 @@ class Plan:
     template: str = ""
     """JSON to send instead, in which BASE64 stands for the image."""
     poll_path: str = ""
-    """Path to poll, with `<id>`, until the answer says SUCCESS; empty: do not poll."""
+    """Path to poll, followed by the id, until the answer has the `done_mark`; empty: do not poll."""
     poll_pause: float = 0.01
+    done_mark: str = '"SUCCESS"'
+    failed_mark: str = '"FAILURE"'
+    """What a polled answer has where there is a result, and where there will be none."""
+    result_path: str = ""
+    """Path to read the result from then, followed by the id; empty: the polled answer has it."""
     paths: Sequence[str] = ()
     """Image n is sent to the path at n modulo their number; empty: all are sent to `path`."""
     limit: float = 180.0

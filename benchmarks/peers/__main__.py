@@ -32,7 +32,7 @@ from benchmarks.peers.measuring import (
     measure_peer,
     measure_queue,
 )
-from benchmarks.peers.peers import MISSING, PEERS, Peer
+from benchmarks.peers.peers import PEERS, Peer
 from benchmarks.peers.systems.given import Given
 from benchmarks.stack.servers import NotReady, free_port
 from benchmarks.workbench import Subject, Workbench
@@ -82,7 +82,6 @@ def main() -> int:
             report.save(file, report.as_json(machine=described, settings=facts, sections=sections))
     if described["busy_before_percent"] > 10:
         say(f"{described['busy_before_percent']:.0f}% of the cores were busy before: compare within this run alone")
-    say(f"not among them: {MISSING}")
     for system, why in failures.items():
         say(f"no figure of {system}: {why}")
     say(f"written to {file}")

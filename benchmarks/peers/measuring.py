@@ -3,7 +3,7 @@
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -16,7 +16,7 @@ from benchmarks.measuring.generator import finished, generate, started
 from benchmarks.measuring.predictions import compare_classes, measure_run, plan_predictions
 from benchmarks.order_statistics import percentile
 from benchmarks.peers.peers import Peer, QueuePeer
-from benchmarks.peers.systems.given import Given
+from benchmarks.peers.systems.given import REDIS, Given
 from benchmarks.stack import darkroom, processors, servers
 from benchmarks.stack.darkroom import Stack
 from benchmarks.workbench import Subject, Workbench
@@ -51,14 +51,15 @@ class Load:
 
 def measure_peer(bench: Workbench, subject: Subject, peer: Peer, given: Given, load: Load) -> Measured:
     """Start a system, warm it up, measure it, stop it."""
-    with _running(bench, subject, peer, given) as pid:
+    with _running(bench, subject, peer, given) as roles:
         plan = Plan(
             port=given.port,
             path=peer.path,
             images=str(subject.images),
-            count=load.images,
+            # Half the time of one that is polled is polling.
+            count=load.images if peer.polling is None else max(64, load.images // 4),
             stamp=bench.stamp(),
-            accepted=200,
+            accepted=peer.accepted,
             connections=_CONNECTIONS,
             prefer="wait",  # the answer has the class; the systems do not read it
             form=peer.form,
@@ -66,7 +67,15 @@ def measure_peer(bench: Workbench, subject: Subject, peer: Peer, given: Given, l
             id_mark=peer.id_mark,
             class_mark=peer.class_mark,
         )
-        return _measure(bench, subject, plan, {"all": [pid]}, load)
+        if (polling := peer.polling) is not None:
+            plan = replace(
+                plan,
+                poll_path=polling.path,
+                done_mark=polling.done_mark,
+                failed_mark=polling.failed_mark,
+                result_path=polling.result_path,
+            )
+        return _measure(bench, subject, plan, roles, load)
 
 
 def measure_queue(bench: Workbench, subject: Subject, peer: QueuePeer, given: Given, load: Load) -> Measured:
@@ -115,8 +124,8 @@ def _measure(
     *,
     stack: Stack | None = None,
 ) -> Measured:
-    """Warm up, send everything at 64 connections, then one at a time; with a stack until its rows are there."""
-    generate(bench, _changed(bench, plan, count=load.warm_up))
+    """Warm up, send everything at the plan's connections, then one at a time; with a stack until its rows are there."""
+    generate(bench, _changed(bench, plan, count=load.warm_up, connections=plan.connections))
     with started(bench, plan) as generator:
         generator.wait_until_ready()
         before = processors.spent(roles)
@@ -137,16 +146,25 @@ def _measure(
     )
 
 
-def _changed(bench: Workbench, plan: Plan, *, count: int, connections: int = _CONNECTIONS) -> Plan:
+def _changed(bench: Workbench, plan: Plan, *, count: int, connections: int) -> Plan:
     return replace(plan, count=count, connections=min(count, connections), stamp=bench.stamp())
 
 
 @contextmanager
-def _running(bench: Workbench, subject: Subject, peer: Peer, given: Given) -> Iterator[int]:
-    """Run the system's own command until the block ends; yield its process once it answers an image."""
-    log = bench.scratch / f"{peer.requirements}-{bench.stamp()}.log"
+def _running(bench: Workbench, subject: Subject, peer: Peer, given: Given) -> Iterator[dict[str, list[int]]]:
+    """Run the system's own command until the block ends; yield its processes once it answers an image."""
+    folder = bench.scratch / f"{peer.requirements}-{bench.stamp()}"
+    folder.mkdir()
+    log, roles = folder / "log", {}
     environment = {**given.environment(), "PYTHONPATH": str(Path.cwd()), "OMP_NUM_THREADS": "1"}
-    with servers.process(peer.start(given), log=log, environment=environment) as process:
+    environment["BENTOML_HOME"] = str(folder)  # where it keeps tasks
+    with ExitStack() as started:
+        if peer.needs_redis:
+            pid, backend = started.enter_context(servers.redis_server(folder))
+            roles["redis"] = [pid]
+            environment[REDIS] = f"redis://127.0.0.1:{backend.connection_pool.connection_kwargs['port']}"
+        process = started.enter_context(servers.process(peer.start(given), log=log, environment=environment))
+        roles["all"] = [process.pid]
         try:
             servers.wait_until(
                 lambda: process.poll() is not None or _answers(subject, peer, given),
@@ -158,11 +176,11 @@ def _running(bench: Workbench, subject: Subject, peer: Peer, given: Given) -> It
             raise servers.NotReady(f"{error}: {_end(log)}") from None
         if process.poll() is not None:
             raise servers.NotReady(f"{peer.title} ended: {_end(log)}")
-        yield process.pid
+        yield roles
 
 
 def _answers(subject: Subject, peer: Peer, given: Given) -> bool:
-    """Send one image; true where the answer is 200."""
+    """Send one image; true where it is accepted."""
     if not servers.answers(given.port):
         return False
     image = image_files.read(subject.images)[0]
@@ -172,7 +190,7 @@ def _answers(subject: Subject, peer: Peer, given: Given) -> bool:
         images="",
         count=1,
         stamp=0,
-        accepted=200,
+        accepted=peer.accepted,
         form=peer.form,
         template=peer.template,
         connections=1,
@@ -182,7 +200,7 @@ def _answers(subject: Subject, peer: Peer, given: Given) -> bool:
     request = urllib.request.Request(f"http://127.0.0.1:{given.port}{peer.path}", data=body, headers=headers)
     try:
         with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310  an address of this machine
-            return bool(answer.status == 200)
+            return bool(answer.status == peer.accepted)
     except (urllib.error.URLError, OSError):
         return False
 

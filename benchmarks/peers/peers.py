@@ -17,8 +17,18 @@ _BROKER: Final = "tasks in Redis until taken, results in Redis for a day"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Polling:
+    """How a client learns of a result whose task has an id; as in the load generator's plan."""
+
+    path: str
+    done_mark: str = '"SUCCESS"'
+    failed_mark: str = '"FAILURE"'
+    result_path: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Peer:
-    """A system that answers a request with the class, in one exchange."""
+    """A system that answers a request with the class, in one exchange, or with the id of a task that is polled."""
 
     title: str
     keeps: str
@@ -34,6 +44,10 @@ class Peer:
     id_mark: str = '"id":"'
     class_mark: str = '"predicted_class":"'
     """What stands before both in an answer."""
+    accepted: int = 200
+    """The status of an answer to an image."""
+    polling: Polling | None = None
+    needs_redis: bool = False
 
     def start(self, given: Given) -> list[str]:
         """Return the command line, its environment made where it is missing."""
@@ -42,7 +56,7 @@ class Peer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueuePeer:
-    """A system that answers with an id, whose result is polled."""
+    """A gateway and Celery tasks, measured also without the cost of polling: results are counted in their backend."""
 
     title: str
     keeps: str
@@ -57,9 +71,11 @@ def _mosec(python: str, given: Given) -> list[str]:
     return [*_module("mosec_server")(python, given), "--port", str(given.port), "--log-level", "warning"]
 
 
-def _bentoml(python: str, given: Given) -> list[str]:
-    service = "benchmarks.peers.systems.bentoml_service:Inference"
-    return [python, "-W", "ignore", "-m", "bentoml", "serve", service, "--port", str(given.port)]
+def _bentoml(name: str) -> Callable[[str, Given], list[str]]:
+    service = f"benchmarks.peers.systems.{name}:Inference"
+    return lambda python, given: [
+        *(python, "-W", "ignore", "-m", "bentoml", "serve", service, "--port", str(given.port)),
+    ]
 
 
 def _mlserver(python: str, given: Given) -> list[str]:
@@ -114,11 +130,27 @@ PEERS: Final[dict[str, Peer | QueuePeer]] = {
         title="BentoML, adaptive batching",
         keeps=_NOTHING,
         requirements="bentoml",
-        command=_bentoml,
+        command=_bentoml("bentoml_service"),
         path="/predict",
         form=True,
         id_mark='"id": "',
         class_mark='"predicted_class": "',
+    ),
+    "bentoml-tasks": Peer(
+        title="BentoML, tasks",
+        keeps="tasks and results in SQLite for a day; what its process had not computed when it ended is lost",
+        requirements="bentoml",
+        command=_bentoml("bentoml_tasks"),
+        path="/predict/submit",
+        form=True,
+        id_mark='"task_id":"',
+        class_mark='"predicted_class": "',
+        polling=Polling(
+            path="/predict/status?task_id=",
+            done_mark='"status":"completed"',
+            failed_mark='"status":"failed"',
+            result_path="/predict/get?task_id=",
+        ),
     ),
     "ray": Peer(
         title="Ray Serve, @serve.batch",
@@ -126,6 +158,18 @@ PEERS: Final[dict[str, Peer | QueuePeer]] = {
         requirements="ray",
         command=_module("ray_server"),
         path="/",
+    ),
+    "ray-tasks": Peer(
+        title="Ray Serve, async inference",
+        keeps=f"{_BROKER}; a task is acknowledged when it has ended",
+        requirements="ray",
+        command=_module("ray_tasks_server"),
+        path="/predict",
+        form=True,
+        id_mark='"task_id":"',
+        accepted=202,
+        polling=Polling(path="/result/"),
+        needs_redis=True,
     ),
     "mlserver": Peer(
         title="MLServer, adaptive batching",
@@ -138,5 +182,3 @@ PEERS: Final[dict[str, Peer | QueuePeer]] = {
         class_mark='"data":["',
     ),
 }
-MISSING: Final = "the task queues of BentoML and Ray Serve"
-"""Not among them, as the report says: state and result of a task have a route each, and the generator polls one."""

@@ -6,6 +6,8 @@ from typing import Any
 
 from benchmarks.stack.independent_model import IndependentModel, Prediction
 
+REDIS = "PEER_REDIS"
+"""Where a system that needs a Redis finds it, without the number of a database."""
 MODEL, PORT, BATCH, PROCESSES, WAIT = "PEER_MODEL", "PEER_PORT", "PEER_BATCH", "PEER_PROCESSES", "PEER_WAIT_MS"
 
 

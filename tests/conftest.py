@@ -29,8 +29,8 @@ from tests.support.run_folder import RunFolder
 from tests.support.servers import PostgresServer, RedisServer
 from tests.support.waiting import ENOUGH_TIME, LIMIT
 
-# No deadline: how long an example takes depends on the machine.
-hypothesis.settings.register_profile("darkroom", deadline=None)
+# No deadline, and no limit for making examples: how long they take depends on the machine.
+hypothesis.settings.register_profile("darkroom", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("darkroom")
 
 # Nor has a request that names no time-out: httpx would give up after five seconds.

@@ -103,16 +103,27 @@ def carry_out(registry: Registry, model: ModelName, writes: Iterable[Write]) -> 
 
 
 def promote(model: RegisteredModel, number: str) -> Change:
-    """Make a version the champion; raises ChangeRefused where it is not ready."""
+    """Make a version the champion; raises ChangeRefused where it is not ready.
+
+    It is neither challenger nor shadow then: its share would become a later champion's.
+    """
     name = model.name
     version, before = model.ready_version(number), model.aliases.get(CHAMPION)
+    shares = ((CHALLENGER, CHALLENGER_PERCENT), (SHADOW, SHADOW_PERCENT))
+    ended = [(alias, tag) for alias, tag in shares if model.aliases.get(alias) == version]
+    # The alias last: killed in between, the next promotion finds it, and ends the share.
+    no_more = [
+        write for alias, tag in ended for write in (Write(kind="tag", name=tag), Write(kind="alias", name=alias))
+    ]
+    told = f" It is no {' and no '.join(alias for alias, _ in ended)} any more." if ended else ""
     if version == before:
-        return Change(said=f"Version {version} of {name} is its champion already.", alias=CHAMPION, version=version)
+        said = f"Version {version} of {name} is its champion already.{told}"
+        return Change(said=said, writes=tuple(no_more), alias=CHAMPION, version=version)
     # The tag first: killed in between, `rollback` goes to the version that still serves.
     remember = (Write(kind="tag", name=PREVIOUS_CHAMPION, value=before),) if before else ()
     return Change(
-        said=f"Promoted version {version} of {name}{f', before it was {before}' if before else ''}.",
-        writes=(*remember, Write(kind="alias", name=CHAMPION, value=version)),
+        said=f"Promoted version {version} of {name}{f', before it was {before}' if before else ''}.{told}",
+        writes=(*remember, Write(kind="alias", name=CHAMPION, value=version), *no_more),
         undo_words="Undo it" if before else "",
         undo=f"models rollback {name}" if before else "",
         alias=CHAMPION,

@@ -77,6 +77,22 @@ def test_a_promotion_remembers_the_champion_before_and_a_rollback_goes_back_to_i
     assert again.said == "Rolled digits back from version 2 to 1, the next lower ready version."
 
 
+def test_what_is_promoted_has_no_share_any_more_also_after_a_kill_in_between() -> None:
+    """Left behind, the share of a version that was champion would be given to it beside the next one."""
+    shares = {CHALLENGER_PERCENT: "30", SHADOW_PERCENT: "100", "darkroom.timeout": "5"}
+    model = replace(digits(champion="1", challenger="2", shadow="2"), tags=shares)
+    change = model_changes.promote(model, "2")
+    assert change.said.endswith("before it was 1. It is no challenger and no shadow any more.")
+    for done in range(len(change.writes) + 1):
+        registry = KeptRegistry(replace(model, aliases=dict(model.aliases), tags=dict(model.tags)))
+        carry_out(registry, DIGITS, change.writes[:done])
+        promoted = after(registry.model, model_changes.promote(registry.model, "2"))
+        assert promoted.aliases == {"champion": "2"}
+        assert promoted.tags == {PREVIOUS_CHAMPION: "1", "darkroom.timeout": "5"}
+    other = replace(digits(champion="1", challenger="10"), tags={CHALLENGER_PERCENT: "30"})
+    assert after(other, model_changes.promote(other, "2")).aliases == {"champion": "2", "challenger": "10"}
+
+
 @pytest.mark.parametrize(
     "text", ["2", "digits:2", "models:/digits/2", "owner/digits:2", "digits@shadow", "models:/digits@shadow"]
 )

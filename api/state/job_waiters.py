@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 from shared.domain.identifiers import PredictionId
+from shared.observability.error_text import error_text
 from shared.queue.producer.done_channel import ChannelLost, DoneChannel
 
 log = logging.getLogger(__name__)
@@ -63,7 +64,7 @@ class JobWaiters:
             try:
                 await self._listen()
             except ChannelLost as error:
-                log.warning("done_channel_lost", extra={"error": str(error) or type(error).__name__})
+                log.warning("done_channel_lost", extra={"error": error_text(error)})
             self.wake_all()
             await asyncio.sleep(0.2)
 

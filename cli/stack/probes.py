@@ -12,6 +12,7 @@ from urllib.parse import quote, urlsplit
 import psutil
 
 from cli.stack.supervisor.identity import ProcessIdentity
+from shared.observability.error_text import error_text
 
 SECONDS = 1.0
 MOST_WORDS = 200
@@ -90,7 +91,7 @@ def redis_answers(url: str) -> str:
         try:
             client.ping()
         except (redis.RedisError, OSError) as error:
-            return str(error) or type(error).__name__
+            return error_text(error)
     return ""
 
 
@@ -173,7 +174,7 @@ class ModelsServe:
                     if not self._is_missing(model):
                         return f"{model} is not loaded"
             except (redis.RedisError, OSError) as error:
-                return str(error) or type(error).__name__
+                return error_text(error)
         return ""
 
 

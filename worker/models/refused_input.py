@@ -3,7 +3,8 @@
 import re
 from typing import Final
 
-from shared.domain.image import ImageSpec, Mode
+from shared.domain.image import ImageSpec
+from worker.models.channels_advice import channels_advice
 from worker.models.errors import ModelError, OutOfMemory
 from worker.models.missing_packages import missing_module
 
@@ -25,8 +26,4 @@ def _advice(error: BaseException, spec: ImageSpec) -> str:
     found = _CHANNELS.search(str(error))
     if found is None or int(found["given"]) != spec.mode.channels:
         return ""
-    wanted = int(found["wanted"])
-    modes = [mode for mode in Mode if mode.channels == wanted]
-    if modes:
-        return f": write mode {' or '.join(modes)} into `image`"
-    return f": an image has 1 or 3 channels, and the model would have to make {wanted} of them"
+    return channels_advice(int(found["wanted"]))

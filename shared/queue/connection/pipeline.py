@@ -25,6 +25,7 @@ from redis.exceptions import OutOfMemoryError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from shared.domain.errors import StorageUnavailable
+from shared.observability.error_text import error_text
 from shared.queue.connection.exchange import LARGE, Pending, exchange, fail
 from shared.queue.connection.refusals import REFUSALS, RedisRefuses, code_of, describe
 from shared.queue.lua import Script, sha
@@ -214,9 +215,7 @@ class Pipeline:
                     batch = await self._try(batch)
             except _LOST as error:
                 if not lost:
-                    log.warning(
-                        "redis_lost", extra={"error": str(error) or type(error).__name__, "commands": len(batch)}
-                    )
+                    log.warning("redis_lost", extra={"error": error_text(error), "commands": len(batch)})
                 lost = True
                 await self._disconnect()
                 batch = self._left(batch)
@@ -263,7 +262,7 @@ class Pipeline:
         """Schedule a refused command's next try, or fail it if its time is up."""
         _, future = pending
         if self._reason != error.code:
-            log.warning("redis_refuses", extra={"error": str(error) or type(error).__name__})
+            log.warning("redis_refuses", extra={"error": error_text(error)})
         self._reason, self._refuses_now = error.code, True
         self._has_moved |= REFUSALS[error.code].reconnect
         refused = self._refused.setdefault(future, _Refused(deadline=self._loop.time() + self._timeout))

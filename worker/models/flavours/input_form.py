@@ -7,6 +7,7 @@ from typing import Any, Final
 import torch
 
 from shared.domain.image import ImageSpec
+from worker.models.channels_advice import channels_advice
 from worker.models.errors import ModelError
 
 Shape = tuple[int | None, ...]
@@ -78,10 +79,7 @@ class InputForm:
         if self.shape is None or self._dimensions != _IMAGES:
             return ""
         wanted = self.shape[3] if self.channels_last else self.shape[1]
-        if wanted in (None, given):
-            return ""
-        mode = {1: "L", 3: "RGB"}.get(wanted or 0)
-        return f": write mode {mode} into `image`" if mode else ": an image has 1 or 3 channels"
+        return "" if wanted in (None, given) else channels_advice(wanted)
 
     def example(self) -> str:
         """Return an `image` that fits this form, as code; with dots where the files say nothing."""

@@ -24,6 +24,7 @@ from shared.queue.connection.clients import broker_url
 from worker import flower_guard, started_roles
 from worker.process import broker_transport
 from worker.process.consumed_queues import ConsumedQueues
+from worker.process.interval import Interval
 from worker.process.shutdown import ShutdownDeadline, exit_with, told_to_stop
 from worker.process.startup import exit_on_failure
 from worker.process.task_events import GatheringEvents
@@ -55,7 +56,7 @@ def configuration() -> dict[str, Any]:
         "beat_schedule": {
             "sweep": {
                 "task": SWEEP_TASK,
-                "schedule": SWEEP_PAUSE_SECONDS,
+                "schedule": Interval(SWEEP_PAUSE_SECONDS),
                 # Without workers, sweeps would pile up in the queue; an old one has no use.
                 "options": {"expires": SWEEP_PAUSE_SECONDS * 5},
             },

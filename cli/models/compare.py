@@ -9,6 +9,7 @@ from typing import Final
 from sqlalchemy.exc import SQLAlchemyError
 
 from cli.addresses import store_url
+from cli.home import command_line
 from cli.models.listed import NONE
 from cli.terminal.lines import first_line, say, say_table
 from cli.terminal.names import shown
@@ -51,7 +52,10 @@ def compare(home: Path, name: str, versions: Sequence[str], *, since: str, as_js
         if absent := [one for one in versions if all(one != found.figures.version for found in report.versions)]:
             say(f"\n{_no_prediction(name, absent, since)}")
     else:
-        raise Refused(_no_prediction(name, versions, since))
+        known = command_line("models list", home)
+        raise Refused(
+            f"{_no_prediction(name, versions, since)} Longer ago: --since 30d. Which models there are: {known}"
+        )
 
 
 def _no_prediction(name: str, versions: Sequence[str], since: str) -> str:

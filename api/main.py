@@ -167,6 +167,8 @@ def create_app(draining: Draining | None = None) -> FastAPI:
         raise WrongServer("start the gateway with `python -m api.server`; DARKROOM_SERVER_HOST and …_PORT say where")
     logging_settings = settings.read(settings.Logging)
     configure_logging(logging_settings)
+    for name, meant in settings.misspelled(os.environ).items():
+        log.warning("no_such_setting", extra={"setting": name, "resembles": meant})
     for read_again in READ_IN_LIFESPAN:
         settings.read(read_again)
     app = FastAPI(

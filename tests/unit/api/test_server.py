@@ -2,6 +2,7 @@
 
 import ast
 import asyncio
+import json
 import logging
 import re
 import signal
@@ -150,3 +151,12 @@ def test_uvicorn_has_every_member_that_is_used() -> None:
         assert list(missing((uvicorn.Server, name) for name in ("handle_exit", "run", "serve", "shutdown"))) == []
 
     asyncio.run(check())
+
+
+def test_a_misspelled_setting_is_logged(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("DARKROOM_QUEUE_MAX_LANE_DEPHT", "5")
+    create_app(Draining())
+    (said,) = [
+        line for line in map(json.loads, capfd.readouterr().err.splitlines()) if line["event"] == "no_such_setting"
+    ]
+    assert (said["setting"], said["resembles"]) == ("DARKROOM_QUEUE_MAX_LANE_DEPHT", "DARKROOM_QUEUE_MAX_LANE_DEPTH")

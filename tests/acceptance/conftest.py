@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,7 @@ from cli.stack.ports import free_port
 from tests.support import faulty_model
 from tests.support.api_client import Door
 from tests.support.breakable_stack import LANE_DEPTH, LEASE_SECONDS, Breakable
+from tests.support.deferred_imports import deferred
 from tests.support.gateway_fixtures import closed, door
 from tests.support.pictures import renewed
 from tests.support.places import RESTARTING
@@ -20,6 +22,8 @@ from tests.support.stack import Stack
 from tests.support.tasks_stack import tasks_stack as running_tasks_stack
 
 __all__ = ["closed", "door"]
+
+tracking = deferred("mlflow.tracking")
 
 
 @pytest.fixture(scope="package")
@@ -117,3 +121,13 @@ def breakable(tmp_path_factory: pytest.TempPathFactory, short_directory: Callabl
         stack.down()
         redis_server.kill()
         postgres.stop()
+
+
+@pytest.fixture
+def registry_client(breakable: Breakable, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """MLflow's client of the breakable stack's registry.
+
+    Its store asks the registry that the process uses, whatever the client is given: a test before may have set that.
+    """
+    monkeypatch.setattr(tracking._tracking_service.utils, "_tracking_uri", breakable.registry)
+    return tracking.MlflowClient(breakable.registry, breakable.registry)

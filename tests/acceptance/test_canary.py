@@ -1,25 +1,20 @@
 """A canary on a running stack: one goes through to champion, the next goes back because it fails images."""
 
 import itertools
+from typing import Any
 
 import pytest
 
 from tests.support.breakable_stack import Breakable, colour, picture
-from tests.support.deferred_imports import deferred
 from tests.support.faulty_model import NAME, RAISES
 from tests.support.waiting import until
 
-tracking = deferred("mlflow.tracking")
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # MLflow's store uses it
 NUMBERS = itertools.count(50_000)
 
 
-def test_a_canary_goes_through_and_one_that_fails_images_goes_back(
-    breakable: Breakable, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    registry, stack = breakable.registry, breakable.stack
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", registry)  # its store reads that, whatever the client is given
-    client = tracking.MlflowClient(registry, registry)
+def test_a_canary_goes_through_and_one_that_fails_images_goes_back(breakable: Breakable, registry_client: Any) -> None:
+    client, stack = registry_client, breakable.stack
     first = client.get_model_version_by_alias(NAME, "champion")
 
     def version() -> str:

@@ -1,22 +1,20 @@
 """A champion that loads and then fails what clients send goes back, and stays so when every worker was killed."""
 
+from typing import Any
+
 import pytest
 
 from tests.support.breakable_stack import Breakable, colour, picture
-from tests.support.deferred_imports import deferred
 from tests.support.faulty_model import CLASSES, NAME, RAISES
 from tests.support.waiting import until
 
-tracking = deferred("mlflow.tracking")
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # MLflow's store uses it
 
 
 def test_a_champion_that_fails_images_goes_back_and_killed_workers_come_back_to_the_one_before(
-    breakable: Breakable, monkeypatch: pytest.MonkeyPatch
+    breakable: Breakable, registry_client: Any
 ) -> None:
-    registry = breakable.registry
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", registry)  # its store reads that, whatever the client is given
-    client = tracking.MlflowClient(registry, registry)
+    client = registry_client
     first = client.get_model_version_by_alias(NAME, "champion")
 
     def promote(number: object) -> None:

@@ -20,7 +20,6 @@ from PIL import Image
 
 from cli.models import check as checking_command
 from cli.models.check import check
-from cli.models.separate_environment import environment_for
 from cli.terminal.refused import Refused
 from tests.support.missing_package import register_with_missing_package
 from tests.support.pictures import encoded
@@ -285,18 +284,3 @@ def test_a_check_that_hangs_shows_where_and_is_ended(
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "python.pid").read_text()), 0)
     assert shown in capfd.readouterr().err
-
-
-@pytest.mark.slow
-def test_an_environment_with_a_version_s_requirements_is_made_once(mlflow_store: "MlflowStore", tmp_path: Path) -> None:
-    """`make flavours` runs `models check --install` itself."""
-    register_with_missing_package(mlflow_store, tmp_path)
-    home = tmp_path / "home"
-    python = environment_for(home, str(tmp_path / "model-1"), {})
-    tried = "import importlib.util as util, shadesmath as m; print(len(m.scores(3)), util.find_spec('torch').name)"
-    done = subprocess.run([python, "-c", tried], capture_output=True, text=True, check=True, cwd=tmp_path)
-    assert done.stdout == "3 torch\n", "what is installed here is found there too"
-    [environment] = (home / "environments").iterdir()
-    made = environment.stat().st_ino
-    assert environment_for(home, str(tmp_path / "model-1"), {}) == python
-    assert [one.stat().st_ino for one in (home / "environments").iterdir()] == [made]

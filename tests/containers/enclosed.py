@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from tests.support.processes import suspended
+
 _SCRIPT = Path(__file__).with_name("enclosure.py")
 
 
@@ -143,14 +145,8 @@ class Enclosed:
     @contextmanager
     def held_still(self) -> Iterator[None]:
         """Freeze every process inside for a while, as if all of it hung."""
-        held = _tree(self.pid)
-        for pid in held:
-            os.kill(pid, signal.SIGSTOP)
-        try:
+        with suspended(_tree(self.pid)):
             yield
-        finally:
-            for pid in held:
-                os.kill(pid, signal.SIGCONT)
 
 
 def _tree(pid: int) -> list[int]:

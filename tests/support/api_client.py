@@ -1,7 +1,5 @@
 """A client of a stack's gateway, with access to its Redis and its workers' processes."""
 
-import os
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +11,7 @@ import redis
 
 from shared.domain.identifiers import ANYONE, ModelName, Owner
 from shared.queue import keys
+from tests.support.processes import suspended
 from tests.support.waiting import LIMIT, until
 
 if TYPE_CHECKING:
@@ -127,13 +126,8 @@ class Door:
     @contextmanager
     def _held_still(self, pids: list[int]) -> Iterator[None]:
         self.wait_until_quiet()
-        for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
-        try:
+        with suspended(pids):
             yield
-        finally:
-            for pid in pids:
-                os.kill(pid, signal.SIGCONT)
 
 
 def body(answer: httpx.Response, *, status: int = 200) -> Json:

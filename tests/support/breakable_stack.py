@@ -18,6 +18,7 @@ from cli.stack.supervisor import state
 from cli.stack.supervisor.state import Phase
 from shared.queue import keys
 from tests.support.api_client import body
+from tests.support.processes import suspended
 from tests.support.servers import append_only_file
 from tests.support.waiting import LIMIT, until
 
@@ -107,14 +108,8 @@ class Breakable:
     @contextmanager
     def stopped(self, role: str) -> Iterator[None]:
         """Pause a role's processes (SIGSTOP)."""
-        pids = self.pids(role)
-        for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
-        try:
+        with suspended(self.pids(role)):
             yield
-        finally:
-            for pid in pids:
-                os.kill(pid, signal.SIGCONT)
 
     def wait_until_mended(self) -> None:
         """Return when every program is ready and nothing is left to do."""

@@ -16,6 +16,7 @@ import redis
 
 from cli.stack.servers.postgres import account_for_root
 from cli.stack.servers.redis import redis_executable
+from tests.support.processes import suspended
 from tests.support.waiting import until
 
 with warnings.catch_warnings():
@@ -89,11 +90,8 @@ class RedisServer:
     def hanging(self) -> Iterator[None]:
         """Suspend it: the kernel accepts connections, and nothing answers."""
         assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP)
-        try:
+        with suspended([self._process.pid]):
             yield
-        finally:
-            self._process.send_signal(signal.SIGCONT)
 
     def client(self) -> "redis.Redis":
         """Return a client of its own, bytes in and out."""
@@ -142,13 +140,7 @@ class PostgresServer:
     @contextlib.contextmanager
     def hanging(self) -> Iterator[None]:
         """Suspend all its processes: the kernel accepts connections, and nothing answers."""
-        first = psutil.Process(self._server.get_pid())
-        processes = [first, *first.children(recursive=True)]
-        for process in processes:
-            process.send_signal(signal.SIGSTOP)
-        try:
+        first = self._server.get_pid()
+        # In this order: once it is suspended it starts no others.
+        with suspended([first]), suspended([one.pid for one in psutil.Process(first).children(recursive=True)]):
             yield
-        finally:
-            for process in processes:
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    process.send_signal(signal.SIGCONT)

@@ -49,9 +49,13 @@ class Growth:
         self._before = scraped(door)
 
     def of(self, name: str) -> dict[Sample, float]:
-        """Return by how much each sample of a metric has grown; those that did not are left out."""
+        """Return by how much each sample of a metric has grown; those that did not are left out.
+
+        So are those of `/metrics`, and of `/health/ready`, which the supervisor asks for now and then.
+        """
         grown = {key: value - self._before.get(key, 0) for key, value in scraped(self._door).items() if key[0] == name}
-        return {key[1:]: amount for key, amount in grown.items() if amount and "/metrics" not in key}
+        own = {"/metrics", "/health/ready"}
+        return {key[1:]: amount for key, amount in grown.items() if amount and not own & set(key)}
 
 
 @pytest.fixture

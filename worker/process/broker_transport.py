@@ -1,4 +1,4 @@
-"""Kombu's Redis transport, changed in two ways: it takes refusals for lost connections, and bounds what is in hand.
+"""Kombu's Redis transport, changed in three ways, of refusals, of what is in hand, and of acknowledging too late.
 
 Celery has to reconnect when Redis refuses commands (RedisRefuses).
 
@@ -8,6 +8,9 @@ lost connections. Private member used: `Channel._connparams`, which chooses the 
 
 Kombu bounds the tasks that a worker has in hand by those it has not acknowledged. Bells are consumed without
 acknowledging, which saves two round trips each, so here the tasks that Celery has reserved count.
+
+Celery acknowledges all the same, in its loop's next turn, and kombu drops that for such consumers, as long as the
+channel is open. Where the connection was lost in between, it would end the worker, for a task that needs none.
 """
 
 import threading
@@ -40,9 +43,19 @@ class ReservedTasksQoS(QoS):
 
 
 class BellChannel(Channel):
-    """A channel whose connections raise RedisRefuses, with that limit."""
+    """A channel whose connections raise RedisRefuses, with that limit; closed, it acknowledges nothing."""
 
     QoS = ReservedTasksQoS
+
+    def basic_ack(self, delivery_tag: str, multiple: bool = False) -> None:  # noqa: FBT001, FBT002  kombu's
+        """Acknowledge a task."""
+        if not self.closed:
+            super().basic_ack(delivery_tag, multiple)  # type: ignore[no-untyped-call]
+
+    def basic_reject(self, delivery_tag: str, requeue: bool = False) -> None:  # noqa: FBT001, FBT002  kombu's
+        """Reject a task."""
+        if not self.closed:
+            super().basic_reject(delivery_tag, requeue)  # type: ignore[no-untyped-call]
 
     def _connparams(self, *arguments: Any, **options: Any) -> dict[str, Any]:
         parameters: dict[str, Any] = super()._connparams(*arguments, **options)  # type: ignore[no-untyped-call]

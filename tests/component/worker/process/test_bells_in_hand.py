@@ -85,6 +85,14 @@ def test_a_channel_without_a_limit_takes_everything(channel: BellChannel) -> Non
         state.reserved_requests.clear()
 
 
+@pytest.mark.parametrize("answer", ["ack", "reject", "requeue"])
+def test_an_answer_that_comes_after_its_channel_was_closed_does_nothing(channel: BellChannel, answer: str) -> None:
+    properties = {"delivery_tag": "1", "delivery_info": {"consumer_tag": "1"}}
+    message = channel.Message({"body": "", "properties": properties}, channel=channel)
+    channel.close()
+    getattr(message, answer)()
+
+
 def test_a_thread_that_gets_free_wakes_the_loop_only_where_it_waits_for_one(hub: RecordedHub) -> None:
     pool, done = WakingTaskPool(2, app=Celery(set_as_current=False)), threading.Event()
     ended: list[object] = []

@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from tests.support.api_client import Door
+from tests.support.pictures import renewed
 from tests.support.receivers import receiving
 from tests.support.waiting import LIMIT, until
 
@@ -45,16 +46,14 @@ def online(flower: httpx.Client) -> dict[str, bool]:
 def test_predict_tasks_show_their_model_batch_size_and_milliseconds(
     flower: httpx.Client, door: Door, image: bytes
 ) -> None:
-    prediction = door.predicted(image)
-
-    spent = prediction["metrics"]["predict_time"] * 1000
-
     def computed() -> list[dict[str, Any]]:
-        # Flower gets a task's event a moment after the prediction's end.
+        # One after the other: the first may come by a worker's tick, which is no task. Flower learns of a task a moment
+        # after the prediction's end.
+        spent = door.predicted(renewed(image))["metrics"]["predict_time"] * 1000
         return [turn for turn in results(flower, "predict") if turn["images"] and turn["ms"] >= spent > 0]
 
-    turn = until(computed, what="no turn that took as long")[0]
-    assert turn["model"] == prediction["model"] == "digits"
+    turn = until(computed, what="no turn that took as long", pause=0.3)[0]
+    assert turn["model"] == "digits"
     assert turn["batch_size"] == turn["images"] / turn["batches"] >= 1
 
 

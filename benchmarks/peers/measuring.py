@@ -4,7 +4,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -66,15 +66,8 @@ def measure_peer(bench: Workbench, subject: Subject, peer: Peer, given: Given, l
             template=peer.template,
             id_mark=peer.id_mark,
             class_mark=peer.class_mark,
+            **(asdict(peer.polling) if peer.polling else {}),
         )
-        if (polling := peer.polling) is not None:
-            plan = replace(
-                plan,
-                poll_path=polling.path,
-                done_mark=polling.done_mark,
-                failed_mark=polling.failed_mark,
-                result_path=polling.result_path,
-            )
         return _measure(bench, subject, plan, roles, load)
 
 
@@ -124,8 +117,8 @@ def _measure(
     *,
     stack: Stack | None = None,
 ) -> Measured:
-    """Warm up, send everything at the plan's connections, then one at a time; with a stack until its rows are there."""
-    generate(bench, _changed(bench, plan, count=load.warm_up, connections=plan.connections))
+    """Warm up, send everything at 64 connections, then one at a time; with a stack until its rows are there."""
+    generate(bench, _changed(bench, plan, count=load.warm_up))
     with started(bench, plan) as generator:
         generator.wait_until_ready()
         before = processors.spent(roles)
@@ -146,7 +139,7 @@ def _measure(
     )
 
 
-def _changed(bench: Workbench, plan: Plan, *, count: int, connections: int) -> Plan:
+def _changed(bench: Workbench, plan: Plan, *, count: int, connections: int = _CONNECTIONS) -> Plan:
     return replace(plan, count=count, connections=min(count, connections), stamp=bench.stamp())
 
 

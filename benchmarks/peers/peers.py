@@ -18,9 +18,9 @@ _BROKER: Final = "tasks in Redis until taken, results in Redis for a day"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Polling:
-    """How a client learns of a result whose task has an id; as in the load generator's plan."""
+    """How a client learns of a result whose task has an id: these fields of the load generator's plan."""
 
-    path: str
+    poll_path: str
     done_mark: str = '"SUCCESS"'
     failed_mark: str = '"FAILURE"'
     result_path: str = ""
@@ -72,10 +72,8 @@ def _mosec(python: str, given: Given) -> list[str]:
 
 
 def _bentoml(name: str) -> Callable[[str, Given], list[str]]:
-    service = f"benchmarks.peers.systems.{name}:Inference"
-    return lambda python, given: [
-        *(python, "-W", "ignore", "-m", "bentoml", "serve", service, "--port", str(given.port)),
-    ]
+    serve = ["-W", "ignore", "-m", "bentoml", "serve", f"benchmarks.peers.systems.bentoml_service:{name}"]
+    return lambda python, given: [python, *serve, "--port", str(given.port)]
 
 
 def _mlserver(python: str, given: Given) -> list[str]:
@@ -130,7 +128,7 @@ PEERS: Final[dict[str, Peer | QueuePeer]] = {
         title="BentoML, adaptive batching",
         keeps=_NOTHING,
         requirements="bentoml",
-        command=_bentoml("bentoml_service"),
+        command=_bentoml("Inference"),
         path="/predict",
         form=True,
         id_mark='"id": "',
@@ -140,13 +138,13 @@ PEERS: Final[dict[str, Peer | QueuePeer]] = {
         title="BentoML, tasks",
         keeps="tasks and results in SQLite for a day; what its process had not computed when it ended is lost",
         requirements="bentoml",
-        command=_bentoml("bentoml_tasks"),
+        command=_bentoml("Tasks"),
         path="/predict/submit",
         form=True,
         id_mark='"task_id":"',
         class_mark='"predicted_class": "',
         polling=Polling(
-            path="/predict/status?task_id=",
+            poll_path="/predict/status?task_id=",
             done_mark='"status":"completed"',
             failed_mark='"status":"failed"',
             result_path="/predict/get?task_id=",
@@ -168,7 +166,7 @@ PEERS: Final[dict[str, Peer | QueuePeer]] = {
         form=True,
         id_mark='"task_id":"',
         accepted=202,
-        polling=Polling(path="/result/"),
+        polling=Polling(poll_path="/result/"),
         needs_redis=True,
     ),
     "mlserver": Peer(

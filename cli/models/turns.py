@@ -12,8 +12,8 @@ from typing import Final
 import redis
 
 from cli.addresses import store_url
+from cli.models.long_wait import LongWait
 from cli.stack.supervisor import state
-from cli.terminal.lines import say
 from cli.terminal.refused import Refused
 from shared.domain.identifiers import ModelName
 from shared.domain.model_changes import Registry
@@ -65,16 +65,14 @@ def _turn(home: Path, model: ModelName, held: ExitStack) -> Turn | None:
     # Its end can't be told to a Redis that has gone meanwhile: then it is over by itself.
     held.enter_context(contextlib.suppress(redis.RedisError))
     turns = ModelTurns(client, worker=f"command {os.uname().nodename} {os.getpid()}")
-    began, told = time.monotonic(), False
-    while (waited := time.monotonic() - began) < PATIENCE.total_seconds():
+    wait = LongWait(late=_TOLD_AFTER)
+    while wait.seconds < PATIENCE.total_seconds():
         try:
             turn = held.enter_context(turns.held(model))
         except (redis.RedisError, OSError):
             return None
         if turn is not None:
             return turn
-        if waited > _TOLD_AFTER.total_seconds() and not told:
-            told = True
-            say(f"Another change of {model} is under way: waiting until it is done.")
+        wait.tell(f"Another change of {model} is under way: waiting until it is done.")
         time.sleep(_PAUSE)
     raise Refused(f"Another change of {model} has been under way for a minute: try again later.")

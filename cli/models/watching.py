@@ -10,6 +10,7 @@ import redis
 
 from cli.addresses import store_url
 from cli.home import command_line
+from cli.models.long_wait import LongWait
 from cli.stack.supervisor import state
 from cli.terminal.lines import first_line, say
 from cli.terminal.refused import Refused
@@ -24,7 +25,7 @@ from shared.settings import Redis
 
 PATIENCE: Final = timedelta(seconds=120)
 _LATE: Final = timedelta(seconds=2)
-"""After so long it is told which gateways are waited for; they read once a second."""
+"""After so long it is told what is waited for; gateways read once a second."""
 _PAUSE: Final = 0.2
 _PAUSE_FOR_GATEWAYS: Final = 0.05
 _sleep = time.sleep
@@ -49,13 +50,10 @@ def wait_until_true(home: Path, model: ModelName, made: Change, *, patience: tim
 
 def wait_for_gateways(client: redis.Redis) -> None:
     """Return once all gateways answer by what serves now; say which are waited for. Raises what Redis raises."""
-    began, told = time.monotonic(), False
+    wait = LongWait(late=_LATE)
 
     def pause(late: list[str]) -> None:
-        nonlocal told
-        if not told and time.monotonic() - began > _LATE.total_seconds():
-            told = True
-            say(f"Waiting for gateways that have not confirmed it yet: {', '.join(map(_shown, late))}")
+        wait.tell(f"Waiting for gateways that have not confirmed it yet: {', '.join(map(_shown, late))}")
         time.sleep(_PAUSE_FOR_GATEWAYS)
 
     route_readers.wait_for_all(client, pause=pause)
@@ -64,15 +62,13 @@ def wait_for_gateways(client: redis.Redis) -> None:
 def wait_until_published(client: redis.Redis, *, model: ModelName, patience: timedelta = PATIENCE) -> None:
     """Return once every gateway takes images for a model that was restored; raises Refused where none does in time."""
     RegistryHints(client).give(CHANGED)
-    began, told = time.monotonic(), False
-    while (waited := time.monotonic() - began) < patience.total_seconds():
+    wait = LongWait(late=_LATE)
+    while wait.seconds < patience.total_seconds():
         if model_routes.is_published(client, model):
             wait_for_gateways(client)
-            say(f"It serves ({time.monotonic() - began:.1f} s).")
+            say(f"It serves ({wait.seconds:.1f} s).")
             return
-        if not told and waited > _LATE.total_seconds():
-            told = True
-            say("Waiting for a worker that has loaded it …")
+        wait.tell("Waiting for a worker that has loaded it …")
         _sleep(_PAUSE)
     raise Refused(f"No worker serves {model} after {patience.total_seconds():.0f} s; one that starts does.")
 
@@ -82,17 +78,14 @@ def _wait(client: redis.Redis, home: Path, model: ModelName, made: Change, *, pa
     if version and model in model_routes.retired(client):
         raise Refused(f"{model} is retired. It serves again after: {command_line(f'models restore {model}', home)}")
     RegistryHints(client).give(CHANGED)
-    began, told = time.monotonic(), False
-    while (waited := time.monotonic() - began) < patience.total_seconds():
-        if not told and waited > _LATE.total_seconds():
-            told = True
-            say(f"Waiting for workers that load version {version} …" if version else "Waiting for workers …")
+    wait = LongWait(late=_LATE)
+    while wait.seconds < patience.total_seconds():
+        wait.tell(f"Waiting for workers that load version {version} …" if version else "Waiting for workers …")
         route = model_routes.read(client, model)
         if route is not None and made.is_served_by(route):
             wait_for_gateways(client)
-            waited = time.monotonic() - began
             what = f"Version {version} serves as {alias}" if version else "Every gateway answers by that"
-            say(f"{what} ({waited:.1f} s).")
+            say(f"{what} ({wait.seconds:.1f} s).")
             return
         if not version and not Gauges(client).workers(model):
             say("It is so once a worker serves this model: none does now.")

@@ -25,24 +25,28 @@ def status_facts(
     The supervisor is among them. `predict` has the shadows and canaries in `tried`, by model.
     """
     if state is None:
-        return {role: _facts((), str(Phase.STOPPED)) for role in (*ROLES, SUPERVISOR)}
-    of_role = {role: state.of_role(role) for role in ROLES}
-    facts = {role: _facts(programs, role_state(programs, service, families).word) for role, programs in of_role.items()}
+        return {role: _facts(str(Phase.STOPPED)) for role in (*ROLES, SUPERVISOR)}
+    facts = {
+        role: _facts(
+            role_state(state.of_role(role), service, families).word,
+            pids=_pids(state.of_role(role)),
+            url=state.url_of(role),
+            metrics_urls=state.metrics_of(role),
+        )
+        for role in ROLES
+    }
     facts["predict"]["tried"] = {
         one.model: {"shadow": asdict(one.shadow) if one.shadow else None, "canary": one.canary or None} for one in tried
     }
     is_suspended = suspended_pid(families.get(state.supervisor.pid, {})) is not None
-    facts[SUPERVISOR] = _facts((), SUSPENDED if is_suspended else str(Phase.READY)) | {"pids": [state.supervisor.pid]}
+    facts[SUPERVISOR] = _facts(SUSPENDED if is_suspended else str(Phase.READY), pids=[state.supervisor.pid])
     return facts
 
 
-def _facts(programs: Sequence[ProgramState], word: str) -> dict[str, object]:
-    return {
-        "url": next((program.url for program in programs), None),
-        "pids": _pids(programs),
-        "state": word,
-        "metrics_urls": [program.metrics_url for program in programs if program.metrics_url is not None],
-    }
+def _facts(
+    word: str, *, pids: Sequence[int] = (), url: str | None = None, metrics_urls: Sequence[str] = ()
+) -> dict[str, object]:
+    return {"url": url, "pids": list(pids), "state": word, "metrics_urls": list(metrics_urls)}
 
 
 def _pids(programs: Sequence[ProgramState]) -> list[int]:

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Collection
+from contextlib import suppress
 from importlib import import_module
 from typing import Final
 
@@ -29,11 +30,9 @@ def import_libraries(flavours: Collection[str]) -> None:
         if _done:
             return
         _done.append(True)
+        modules = [module for flavour in flavours for module in _IMPORTED.get(flavour, ())]
         with collecting_nothing():
-            for flavour in flavours:
-                for module in _IMPORTED.get(flavour, ()):
-                    try:
-                        import_module(module)
-                    except (ImportError, OSError):
-                        continue
+            for module in modules:
+                with suppress(ImportError, OSError):
+                    import_module(module)
         leave_libraries_alone()

@@ -63,7 +63,7 @@ def _archive(file: File) -> Iterator[Packed]:
 def _write_zip(spool: BinaryIO, files: Sequence[File]) -> dict[File, str]:
     """Write files into a zip, uncompressed and without dates; return the unreadable ones with the reason."""
     failed = {}
-    with zipfile.ZipFile(spool, "w") as archive:
+    with _new_zip(spool) as archive:
         for file in files:
             info = zipfile.ZipInfo(file.name)
             info.file_size = file.mark.size
@@ -74,6 +74,21 @@ def _write_zip(spool: BinaryIO, files: Sequence[File]) -> dict[File, str]:
                 except Unread as why:
                     failed[file] = str(why)
     return failed
+
+
+@contextmanager
+def _new_zip(spool: BinaryIO) -> Iterator[zipfile.ZipFile]:
+    """Write a zip in the block; where that raises, the zip is given up, and the error is the block's own.
+
+    Closing it would raise ValueError where Ctrl-C came while an entry was begun, and the command would not end as
+    interrupted.
+    """
+    with zipfile.ZipFile(spool, "w") as archive:
+        try:
+            yield archive
+        except BaseException:
+            archive.fp = None  # closed, as `ZipFile.close` takes it
+            raise
 
 
 class Unread(Exception):

@@ -30,11 +30,6 @@ class Stall:
     above_idle: float
     """Megabytes."""
 
-    @property
-    def times_its_size(self) -> float:
-        """Memory as a multiple of the body."""
-        return self.above_idle / self.megabytes
-
 
 def measure(bench: Workbench, stack: Stack) -> list[Stall]:
     """Send each shape, one after the other, from a process of its own."""

@@ -13,7 +13,6 @@ _ZLIB_HEADER: Final = 2
 _BLOCKS: Final = 8
 _BITS: Final = 5
 """An empty stored block of deflate (RFC 1951, 3.2.4) has this many bits that every reader ignores."""
-STAMP_BITS: Final = _BLOCKS * _BITS
 
 
 def write(path: Path, images: Iterable[bytes]) -> None:

@@ -13,7 +13,6 @@ from PIL import Image
 
 MOST: Final = 20 * 1024 * 1024
 """Bytes of an image, the default limit."""
-BESIDE: Final = 64 * 1024
 PREDICTIONS, FILES, BATCHES = "/v1/predictions", "/v1/files", "/v1/batches"
 JSON, LINES, FORM = "application/json", "application/x-ndjson", "multipart/form-data; boundary=B"
 

@@ -126,11 +126,6 @@ def bin_milliseconds(number: int) -> float:
     return float(2 * GROWTH**number / (GROWTH + 1))
 
 
-def confidence_bin(confidence: float) -> int:
-    """Return the number of a confidence's bin."""
-    return max(0, min(CONFIDENCE_BINS - 1, math.floor(confidence * CONFIDENCE_BINS)))
-
-
 def figures_of(counts: Iterable[FigureCount]) -> dict[tuple[str, str], VersionFigures]:
     """Add counters up; return the figures by version and variant, in the order of versions."""
     found: dict[tuple[str, str], _Counted] = {}

@@ -65,8 +65,3 @@ def trace_id(trace: str) -> str:
 def span_id(trace: str) -> str:
     """Return the id of the span, 16 hexadecimal digits."""
     return trace[36:52]
-
-
-def is_sampled(trace: str) -> bool:
-    """Tell whether the one who made the span recorded it."""
-    return int(trace[53:55], 16) & 1 == 1

@@ -11,7 +11,6 @@ from shared.domain.version_figures import (
     Figure,
     FigureCount,
     bin_milliseconds,
-    confidence_bin,
     figures_of,
     latencies,
     latency_bin,
@@ -84,7 +83,3 @@ def test_a_histogram_misplaces_nothing_but_what_is_near_a_bound(all_milliseconds
 @given(st.floats(0.001, 1e9))
 def test_the_estimate_of_a_latency_is_within_two_and_a_half_percent(milliseconds: float) -> None:
     assert bin_milliseconds(latency_bin(milliseconds)) == pytest.approx(milliseconds, rel=0.025)
-
-
-def test_confidences_have_twenty_bins() -> None:
-    assert [confidence_bin(value) for value in (0, 0.049, 0.05, 0.5, 0.999, 1, 7, -1)] == [0, 0, 1, 10, 19, 19, 19, 0]

@@ -24,8 +24,9 @@ from shared.queue.connection.clients import broker_url
 from worker import flower_guard, started_roles
 from worker.process import broker_transport
 from worker.process.consumed_queues import ConsumedQueues
+from worker.process.ending import exit_with
 from worker.process.interval import Interval
-from worker.process.shutdown import ShutdownDeadline, exit_with, told_to_stop
+from worker.process.shutdown import ShutdownDeadline, told_to_stop
 from worker.process.startup import exit_on_failure
 from worker.process.task_events import GatheringEvents
 from worker.process.thread_pool import WakingTaskPool

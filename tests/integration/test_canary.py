@@ -15,6 +15,7 @@ from shared.queue.model_turns import ModelTurns
 from shared.settings import Registry
 from tests.support.registries import MODEL
 from worker.models.following.canary_mover import CanaryMover, traffic_of
+from worker.models.registry.registry_in_turn import RegistryInTurn
 from worker.models.registry.registry_reader import RegistryReader
 from worker.models.registry.registry_writer import RegistryWriter
 
@@ -53,7 +54,8 @@ class Stage:
         settings = Registry(url=store.url)
         self.client, self.store, self.now = client, store, 1000.0
         self.reader, self.writer = RegistryReader(settings), DyingWriter(settings)
-        self.mover = CanaryMover(self.reader, self.writer, client=client, worker="w", now=lambda: self.now)
+        registry = RegistryInTurn(self.reader, self.writer, client=client, worker="w", now=lambda: self.now)
+        self.mover = CanaryMover(registry, client=client)
 
     def begin(self) -> None:
         at = self.now

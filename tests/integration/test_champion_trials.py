@@ -20,6 +20,7 @@ from tests.support.followers import Followers
 from tests.support.registries import MODEL, MlflowStore
 from worker.models.following.canary_mover import CanaryMover
 from worker.models.following.champion_trial import TrialResults
+from worker.models.registry.registry_in_turn import RegistryInTurn
 from worker.models.registry.registry_reader import RegistryReader
 from worker.models.registry.registry_writer import RegistryWriter
 
@@ -228,7 +229,8 @@ def test_a_canary_that_went_through_says_so_when_the_trial_takes_its_version_bac
     # The canary has ended: it does not move the alias that the trial leaves as it is.
     settings = Registry(url=mlflow_store.url)
     reader = RegistryReader(settings)
-    CanaryMover(reader, RegistryWriter(settings), client=redis_client, worker="one").move(MODEL)
+    registry = RegistryInTurn(reader, RegistryWriter(settings), client=redis_client, worker="one")
+    CanaryMover(registry, client=redis_client).move(MODEL)
     found = reader.read(MODEL)
     assert (found.aliases, found.tags[CANARY_TAG]) == ({"champion": TWO}, canary.to_text())
 

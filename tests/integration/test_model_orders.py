@@ -18,6 +18,7 @@ from shared.queue.server_clock import server_time
 from shared.settings import Registry
 from tests.support.registries import MODEL
 from worker.models.following.order_taker import OrderTaker
+from worker.models.registry.registry_in_turn import RegistryInTurn
 from worker.models.registry.registry_reader import RegistryReader
 from worker.models.registry.registry_writer import RegistryWriter
 
@@ -56,7 +57,9 @@ class Stage:
         self.client, self.store, self.book = client, store, OrderBook(client)
         settings = Registry(url=store.url)
         self.writer = DyingWriter(settings)
-        self.taker = OrderTaker(RegistryReader(settings), self.writer, client=client, worker="w", now=lambda: 1000.0)
+        reader = RegistryReader(settings)
+        registry = RegistryInTurn(reader, self.writer, client=client, worker="w", now=lambda: 1000.0)
+        self.taker = OrderTaker(registry, client=client)
 
     def place(self, change: str, *, patience: timedelta = timedelta(seconds=20), **arguments: Any) -> ModelOrder:
         """Place an order as a gateway does, some of whose time may be over."""
@@ -266,8 +269,8 @@ def test_a_worker_that_wakes_after_its_turn_writes_nothing_more(stage: Stage) ->
             assert stage.order("promote", version="2")["changed"]
 
     settings = Registry(url=stage.store.url)
-    slow = OrderTaker(RegistryReader(settings), Hanging(settings), client=stage.client, worker="slow")
-    slow.take_all()
+    registry = RegistryInTurn(RegistryReader(settings), Hanging(settings), client=stage.client, worker="slow")
+    OrderTaker(registry, client=stage.client).take_all()
     assert stage.answer(order)["said"] == "Promoted version 1 of shades, before it was 3."
     assert stage.model[0]["champion"] == "2"
 

@@ -3,7 +3,6 @@
 It takes the programs from a Unix socket, whose descriptor LISTENER is, and ends when nobody is connected any more.
 """
 
-import atexit
 import contextlib
 import gc
 import importlib
@@ -16,13 +15,13 @@ import selectors
 import signal
 import socket
 import sys
-import threading
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
 from tests.support.program_forks import Kind, Program
+from worker.process.ending import exit_with
 
 MODULES = {
     Kind.GATEWAY: ("api.main", "uvloop"),
@@ -122,11 +121,7 @@ def run_and_end(program: Callable[[], object]) -> NoReturn:
     except BaseException:  # noqa: BLE001  as the interpreter does
         traceback.print_exc()
         status = 1
-    threading._shutdown()  # type: ignore[attr-defined]  # waits for threads, as the interpreter does
-    atexit._run_exitfuncs()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(status)
+    exit_with(status)
 
 
 def _run(program: Program) -> None:

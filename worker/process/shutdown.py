@@ -5,17 +5,16 @@ when Redis is gone: the name of a container that is gone is looked up for 4.5 s,
 that calls Redis while it is closed waits as long. Whoever started the process would kill it before that.
 """
 
-import atexit
 import logging
-import os
-import sys
 import threading
 import time
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any, Final, NoReturn, cast
+from typing import Final
 
 from celery.worker import state
+
+from worker.process.ending import end_now
 
 log = logging.getLogger(__name__)
 
@@ -71,21 +70,3 @@ def end_after(longest: timedelta) -> None:
     timer = threading.Timer(longest.total_seconds(), end_now)
     timer.daemon = True
     timer.start()
-
-
-def exit_with(status: int) -> NoReturn:
-    """End the process as `sys.exit` does, without taking its objects apart one by one, as multiprocessing ends its own.
-
-    That takes a worker with torch 1.5 s of CPU, which the worker that follows it could use. Threads that are no daemons
-    are waited for, and what `atexit` was given is called: folders of models are deleted there.
-    """
-    cast("Any", threading)._shutdown()  # noqa: SLF001  there is no public way to call either
-    atexit._run_exitfuncs()  # noqa: SLF001
-    end_now(status)
-
-
-def end_now(status: int = 0) -> NoReturn:
-    """Write out what was logged and end the process, without waiting for any thread."""
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
-    os._exit(status)

@@ -26,6 +26,7 @@ from worker.models.following.canary_mover import CanaryMover
 from worker.models.following.order_taker import OrderTaker
 from worker.models.following.registry_follower import RegistryFollower
 from worker.models.gpu.warming import warm_up_device
+from worker.models.registry.registry_in_turn import RegistryInTurn
 from worker.models.registry.registry_reader import RegistryReader
 from worker.models.registry.registry_watch import RegistryWatch
 from worker.models.registry.registry_writer import RegistryWriter
@@ -124,17 +125,17 @@ class PredictRole:
         self._polling = PeriodicThread(self._poll, pause=self._predict.tick, name="poll")
         self._shadow_rounds = ShadowRounds(process.client)
         self._shadows = PeriodicThread(self._run_shadows, pause=SHADOW_PAUSE, name="shadow")
-        mover = CanaryMover(
-            RegistryReader(self._registry), RegistryWriter(self._registry), client=process.client, worker=process.name
-        )
         # Without a canary a call looks through the tags of the models in memory.
-        taker = OrderTaker(
-            RegistryReader(self._registry), RegistryWriter(self._registry), client=process.client, worker=process.name
-        )
+        mover = CanaryMover(self._registry_in_turn(), client=process.client)
+        taker = OrderTaker(self._registry_in_turn(), client=process.client)
         self._orders = PeriodicThread(taker.take_next, pause=timedelta(milliseconds=10), name="orders")
         self._canaries = PeriodicThread(
             lambda: mover.move_all(self._services.seen), pause=timedelta(seconds=1), name="canary"
         )
+
+    def _registry_in_turn(self) -> RegistryInTurn:
+        reader, writer = RegistryReader(self._registry), RegistryWriter(self._registry)
+        return RegistryInTurn(reader, writer, client=self._process.client, worker=self._process.name)
 
     def start(
         self,

@@ -5,9 +5,7 @@ killed at any line leaves a state from which the next one goes on.
 """
 
 import logging
-from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from typing import Final
 
 import redis
@@ -18,12 +16,9 @@ from shared.domain.identifiers import ModelName
 from shared.domain.model_changes import Registry
 from shared.domain.model_route import CHALLENGER, CHALLENGER_PERCENT, CHAMPION, PREVIOUS_CHAMPION
 from shared.queue import canary_figures, model_routes
-from shared.queue.model_turns import ModelTurns, WriterInTurn
-from shared.queue.server_clock import server_time
 from worker.models.failure_text import failure_text
-from worker.models.registry.registry_reader import RegistryReader
+from worker.models.registry.registry_in_turn import RegistryInTurn
 from worker.models.registry.registry_snapshot import RegistrySnapshot, Snapshots
-from worker.models.registry.registry_writer import RegistryWriter
 
 log = logging.getLogger(__name__)
 
@@ -34,20 +29,9 @@ _NO_SHARE: Final = -1
 class CanaryMover:
     """The canaries as one worker takes part in moving them; called from one thread."""
 
-    def __init__(
-        self,
-        reader: RegistryReader,
-        writer: RegistryWriter,
-        *,
-        client: redis.Redis,
-        worker: str,
-        now: Callable[[], float] | None = None,
-    ) -> None:
-        self._reader = reader
-        self._writer = writer
+    def __init__(self, registry: RegistryInTurn, *, client: redis.Redis) -> None:
+        self._registry = registry
         self._client = client
-        self._turns = ModelTurns(client, worker=worker)
-        self._now = now or partial(server_time, client)
         self._told: dict[ModelName, str] = {}
 
     def move_all(self, snapshots: Snapshots) -> None:
@@ -68,13 +52,13 @@ class CanaryMover:
 
     def move(self, model: ModelName) -> None:
         """Make one move, if one is due and the turn is free. Safe to repeat, and to kill anywhere."""
-        with self._turns.held(model) as turn:
-            if turn is not None:
-                self._move(model, WriterInTurn(self._writer, turn))
+        with self._registry.turn(model) as writer:
+            if writer is not None:
+                self._move(model, writer)
 
     def _move(self, model: ModelName, writer: Registry) -> None:
         """Make one move, if one is due, by what the registry says now."""
-        found = self._reader.read(model)
+        found = self._registry.read(model)
         text = found.tags.get(CANARY_TAG)
         if text is None:
             return
@@ -82,12 +66,14 @@ class CanaryMover:
         if not canary.is_running and not canary.moving:
             return
         if canary.version not in found.versions:
-            canary = decide_deleted(canary, now=self._now())
+            canary = decide_deleted(canary, now=self._registry.now())
         others = changed_by_others(canary, traffic_of(found))
         if others:
             reason = others + left_share(canary, traffic_of(found))
             self._write(
-                writer, model, replace(canary, phase=Phase.ENDED, moving=False, since=self._now(), reason=reason)
+                writer,
+                model,
+                replace(canary, phase=Phase.ENDED, moving=False, since=self._registry.now(), reason=reason),
             )
             return
         if canary.moving:
@@ -105,17 +91,17 @@ class CanaryMover:
         failure = route.load_failure(canary.version) if route else ""
         if failure:
             # It answers nothing, so figures have nothing to say.
-            return decide_unloadable(canary, failure, now=self._now())
+            return decide_unloadable(canary, failure, now=self._registry.now())
         canary_figures.ask_for(self._client, model, canary)
         figures = canary_figures.read_figures(self._client, model, canary)
-        return canary if figures is None else decide(canary, figures, now=self._now())
+        return canary if figures is None else decide(canary, figures, now=self._registry.now())
 
     def _settle(self, writer: Registry, model: ModelName, canary: Canary, found: Traffic) -> None:
         """Change the registry to what the state says, then write that it is so; a step's time begins now."""
         wanted = wanted_traffic(canary)
         if wanted is not None:
             _apply(writer, model, canary, wanted, found)
-        self._write(writer, model, replace(canary, moving=False, since=self._now()))
+        self._write(writer, model, replace(canary, moving=False, since=self._registry.now()))
 
     def _write(self, writer: Registry, model: ModelName, canary: Canary) -> None:
         writer.set_tag(model, CANARY_TAG, canary.to_text())

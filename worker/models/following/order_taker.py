@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Callable
 from datetime import timedelta
-from functools import partial
 from typing import Any, Final
 
 import redis
@@ -11,18 +10,15 @@ import redis
 from shared.domain import model_changes
 from shared.domain.errors import ChangeRefused
 from shared.domain.identifiers import ModelName
-from shared.domain.model_changes import CanaryTerms, Change
+from shared.domain.model_changes import CanaryTerms, Change, Registry
 from shared.domain.model_orders import ModelOrder
 from shared.domain.registered_model import READY, RegisteredModel
 from shared.queue.model_orders import OrderBook
-from shared.queue.model_turns import ModelTurns, Turn, WriterInTurn
 from shared.queue.registry_hints import CHANGED, RegistryHints
-from shared.queue.server_clock import server_time
 from worker.models.failure_text import failure_text
-from worker.models.registry.registry_reader import RegistryReader
+from worker.models.registry.registry_in_turn import RegistryInTurn
 from worker.models.registry.registry_refusals import is_refusal
 from worker.models.registry.registry_snapshot import NotRegistered
-from worker.models.registry.registry_writer import RegistryWriter
 
 log = logging.getLogger(__name__)
 
@@ -42,21 +38,10 @@ SHARED: Final[dict[str, Callable[..., Change]]] = {
 class OrderTaker:
     """One worker's part in carrying orders out; called from one thread."""
 
-    def __init__(
-        self,
-        reader: RegistryReader,
-        writer: RegistryWriter,
-        *,
-        client: redis.Redis,
-        worker: str,
-        now: Callable[[], float] | None = None,
-    ) -> None:
-        self._reader = reader
-        self._writer = writer
+    def __init__(self, registry: RegistryInTurn, *, client: redis.Redis) -> None:
+        self._registry = registry
         self._book = OrderBook(client)
         self._hints = RegistryHints(client)
-        self._turns = ModelTurns(client, worker=worker)
-        self._now = now or partial(server_time, client)
 
     def take_next(self) -> None:
         """Wait until an order is placed, a second at most, then carry out all that wait."""
@@ -71,14 +56,14 @@ class OrderTaker:
             if order is None:
                 continue
             # The turn of canaries: nobody else writes the model's aliases and tags meanwhile.
-            with self._turns.held(order.model) as turn:
+            with self._registry.turn(order.model) as writer:
                 # Another worker may have answered between the read and the turn.
-                if turn is not None and self._book.read(id) is not None:
-                    answer = self.carry_out(order, turn)
+                if writer is not None and self._book.read(id) is not None:
+                    answer = self.carry_out(order, writer)
                     if answer is not None:
                         self._book.answer(id, answer)
 
-    def carry_out(self, order: ModelOrder, turn: Turn) -> dict[str, Any] | None:
+    def carry_out(self, order: ModelOrder, writer: Registry) -> dict[str, Any] | None:
         """Do what is ordered, by the plan of whoever began it, and return the answer. Safe to repeat.
 
         None where the registry fails after the first write was begun: what is half done is no answer, and is tried
@@ -92,7 +77,7 @@ class OrderTaker:
             # Whoever was killed half-way left the plan, which names the versions: a new one might go further.
             plan = plan or self._book.begin(order.id, self._plan(order).to_text())
             change = Change.from_text(plan)
-            model_changes.carry_out(WriterInTurn(self._writer, turn), order.model, change.writes)
+            model_changes.carry_out(writer, order.model, change.writes)
             if change.writes:
                 self._hints.give(CHANGED)
         except NotRegistered:
@@ -132,10 +117,10 @@ class OrderTaker:
             return SHARED[order.change](model, version, percent=given["percent"])
         elif order.change == "canary":
             terms = CanaryTerms(**{**given["terms"], "steps": tuple(given["terms"]["steps"])})
-            return model_changes.begin_canary(model, version, terms, now=self._now())
+            return model_changes.begin_canary(model, version, terms, now=self._registry.now())
         raise ChangeRefused(reason=f"This worker does not know the change {order.change!r}: it is of another release")
 
     def _read(self, name: ModelName) -> RegisteredModel:
-        found = self._reader.read(name)
+        found = self._registry.read(name)
         versions = dict.fromkeys(found.versions, READY)
         return RegisteredModel(name=name, aliases=found.aliases, tags=found.tags, versions=versions)

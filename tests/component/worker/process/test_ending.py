@@ -7,7 +7,7 @@ from tests.support.waiting import LIMIT
 
 ENDING = """
 import atexit, sys, threading, weakref
-from worker.process.shutdown import exit_with
+from worker.process.ending import exit_with
 
 class Library:
     def __del__(self):

@@ -8,11 +8,15 @@ import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cli.registry import experiment_id, registry_client
+from cli.models.register_once import register_once
+from cli.registry import registry_client
 from shared.domain.model_route import CHAMPION
+from shared.registry.logged_models import ensure_registered_model
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,8 +64,8 @@ class Scans:
 def ensure_registered(*, registry_url: str, folder: Path, progress: Callable[[str], None]) -> Trained:
     """Return `digits@champion`, trained and registered if there is none; its images are in `folder`.
 
-    Safe to repeat. Killed before the alias is set it leaves a version without one, and trains again; run twice at
-    once it registers two versions, of which the later one serves.
+    Safe to repeat, also after a kill at any line: `register_once` says why. Run twice at once it registers two
+    versions, of which the later one serves.
     """
     client = registry_client(registry_url)
     images_there = len(list(folder.glob("[0-9]-[0-9]*.png"))) == HELD_OUT
@@ -71,10 +75,7 @@ def ensure_registered(*, registry_url: str, folder: Path, progress: Callable[[st
         scans = read_scans()
         _write_images(scans, folder)
         if champion is None:
-            progress(f"training a small CNN on {len(scans.training):,} of them")
-            model = train(scans, progress)
-            progress("registering it in MLflow")
-            champion = _register(client, model, scans)
+            champion = _register(client, scans, progress)
     accuracy = client.get_run(champion.run_id).data.metrics.get("accuracy") if champion.run_id else None
     return Trained(version=str(champion.version), accuracy=accuracy, images=folder)
 
@@ -182,35 +183,40 @@ def _champion(client: "MlflowClient") -> Any | None:
         raise
 
 
-def _register(client: "MlflowClient", model: "torch.nn.Module", scans: Scans) -> Any:
-    """Log the training run with its model, register that as the next version, and make it champion."""
+def _register(client: "MlflowClient", scans: Scans, progress: Callable[[str], None]) -> Any:
+    """Train the model, register it as the next version, and make it champion."""
+    content = {**TRAINING, "data_sha256": scans.sha256(), "metadata": METADATA, "torch": package_version("torch")}
+    ensure_registered_model(client, NAME, "Scanned handwritten digits, 0 to 9.")
+    number, _ = register_once(client, NAME, content, partial(_log, scans, progress))
+    client.set_registered_model_alias(NAME, CHAMPION, number)
+    return client.get_model_version(NAME, number)
+
+
+def _log(scans: Scans, progress: Callable[[str], None]) -> None:
+    """Train the model and log it, with how it was trained, in the run that is active."""
     import mlflow.data.numpy_dataset  # noqa: PLC0415
     import mlflow.pytorch  # noqa: PLC0415
     from mlflow.models import infer_signature  # noqa: PLC0415
 
+    progress(f"training a small CNN on {len(scans.training):,} of them")
+    model = train(scans, progress)
+    progress("registering it in MLflow")
     inputs, _ = _tensors(scans, scans.held_out[:2])
     example, scores = inputs.numpy(), model(inputs).detach().numpy()
-    with mlflow.start_run(experiment_id=experiment_id(client, NAME), run_name=NAME) as run:
-        mlflow.log_params({**TRAINING, "held_out": HELD_OUT, "data_sha256": scans.sha256()})
-        dataset = mlflow.data.numpy_dataset.from_numpy(scans.pixels, targets=scans.labels, name="sklearn load_digits")
-        mlflow.log_input(dataset, context="training")
-        logged = mlflow.pytorch.log_model(
-            model,
-            name="model",
-            serialization_format="pt2",
-            # An example of two: a dimension of one is exported as fixed, and the batch must stay free.
-            input_example=example,
-            signature=infer_signature(example, scores),
-            metadata=METADATA,
-            pip_requirements=["torch"],
-        )
-        mlflow.log_metrics(_measure(model, scans), model_id=logged.model_id)
-    if not client.search_registered_models(f"name='{NAME}'"):
-        client.create_registered_model(NAME, description="Scanned handwritten digits, 0 to 9.")
-    source = f"models:/{logged.model_id}"
-    version = client.create_model_version(NAME, source, run_id=run.info.run_id, model_id=logged.model_id)
-    client.set_registered_model_alias(NAME, CHAMPION, version.version)
-    return version
+    mlflow.log_params({**TRAINING, "held_out": HELD_OUT, "data_sha256": scans.sha256()})
+    dataset = mlflow.data.numpy_dataset.from_numpy(scans.pixels, targets=scans.labels, name="sklearn load_digits")
+    mlflow.log_input(dataset, context="training")
+    logged = mlflow.pytorch.log_model(
+        model,
+        name="model",
+        serialization_format="pt2",
+        # An example of two: a dimension of one is exported as fixed, and the batch must stay free.
+        input_example=example,
+        signature=infer_signature(example, scores),
+        metadata=METADATA,
+        pip_requirements=["torch"],
+    )
+    mlflow.log_metrics(_measure(model, scans), model_id=logged.model_id)
 
 
 def _write_images(scans: Scans, folder: Path) -> None:

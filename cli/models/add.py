@@ -1,20 +1,20 @@
 """Register a known architecture with the user's weights, or an ONNX file, as the next version of a model."""
 
-from collections.abc import Callable
+import hashlib
 from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from cli.given_files import MIB, read_given
 from cli.home import command_line
 from cli.models.architectures import Architecture, onnx_file, timm_model, torchvision_model
+from cli.models.register_once import register_once
 from cli.models.registered import refusing
-from cli.registry import connect, experiment_id
+from cli.registry import connect
 from cli.terminal.lines import say
 from cli.terminal.refused import Refused
-
-if TYPE_CHECKING:
-    from mlflow.tracking import MlflowClient
 
 LARGEST_LABELS: Final = 16 * MIB
 
@@ -39,7 +39,10 @@ class Wanted:
 
 
 def add(home: Path, name: str, wanted: Wanted) -> None:
-    """Register a version and say how it is tried and promoted; raises Refused where something does not fit."""
+    """Register a version and say how it is tried and promoted; raises Refused where something does not fit.
+
+    Safe to repeat: the same weights and settings are the same version. Random weights are another version each time.
+    """
     if sum(one is not None for one in (wanted.torchvision, wanted.timm, wanted.onnx)) != 1:
         raise Refused("Say what to add, once: --torchvision NAME, --timm NAME or --onnx FILE.")
     if wanted.onnx is None and (wanted.weights is None) != wanted.random:
@@ -61,12 +64,16 @@ def add(home: Path, name: str, wanted: Wanted) -> None:
             (torchvision_model, wanted.torchvision) if wanted.torchvision else (timm_model, wanted.timm)
         )
         made = build(str(architecture), _existing(wanted.weights) if wanted.weights else None, given)
-    version = _register(client, name, made)
+    with refusing():
+        number, is_new = register_once(
+            client, name, _content(wanted, made), partial(_log, made), may_be_registered=not wanted.random
+        )
     labels = made.metadata.get("labels") or ()
     answers = f"{made.metadata['task']}, {len(labels)} labels" if labels else made.metadata["task"]
-    say(f"Registered version {version} of {name}: {answers}, image {made.metadata['image']}.")
-    say(f"Try it:         {command_line(f'models check {name}:{version} --image FILE', home)}")
-    say(f"Let it serve:   {command_line(f'models promote {name} {version}', home)}")
+    begun = f"Registered version {number} of {name}" if is_new else f"Version {number} of {name} is this already"
+    say(f"{begun}: {answers}, image {made.metadata['image']}.")
+    say(f"Try it:         {command_line(f'models check {name}:{number} --image FILE', home)}")
+    say(f"Let it serve:   {command_line(f'models promote {name} {number}', home)}")
 
 
 def _labels(file: Path | None) -> list[str] | None:
@@ -101,25 +108,27 @@ def _existing(file: Path) -> Path:
     return file
 
 
-def _register(client: "MlflowClient", name: str, made: Architecture) -> str:
-    """Log a model in a run of its own and register it; return its version's number."""
-    import mlflow  # noqa: PLC0415  slow
-
-    with refusing():
-        experiment = experiment_id(client, name)
-        with mlflow.start_run(experiment_id=experiment, run_name=name) as run:
-            logged = _logged(made.log)
-        if not client.search_registered_models(f"name='{name}'"):
-            client.create_registered_model(name)
-        source = f"models:/{logged.model_id}"
-        version = client.create_model_version(name, source, run_id=run.info.run_id, model_id=logged.model_id)
-        return str(version.version)
+def _content(wanted: Wanted, made: Architecture) -> dict[str, Any]:
+    """Return all that makes a model what it is: other versions of its packages may export another graph."""
+    return {
+        "architecture": [wanted.torchvision, wanted.timm],
+        "file": _sha256(wanted.onnx or wanted.weights),
+        "metadata": made.metadata,
+        "packages": {package: version(package) for package in made.packages},
+    }
 
 
-def _logged(log: Callable[[str], Any]) -> Any:
-    """Log the model as an exported graph, which needs no pickle; pickled where it can't be exported, which is said."""
+def _sha256(file: Path | None) -> str | None:
+    if file is None:
+        return None
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def _log(made: Architecture) -> None:
+    """Log a model as an exported graph, which needs no pickle; pickled where it can't be exported, which is said."""
     try:
-        return log("pt2")
+        made.log("pt2")
     except Exception as error:  # noqa: BLE001  torch.export raises all kinds of errors for what it can't trace
         say(f"It can't be exported as a graph ({type(error).__name__}): logged pickled, which is slower to load.")
-        return log("pickle")
+        made.log("pickle")

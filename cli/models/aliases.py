@@ -32,7 +32,10 @@ def promote(home: Path, name: str, number: str, *, wait: bool) -> None:
 
 
 def rollback(home: Path, name: str, *, wait: bool) -> None:
-    """Make the champion before, else the next lower ready version, the champion again; raises Refused for neither."""
+    """Make the champion before, else the next lower ready version, the champion again; raises Refused for neither.
+
+    Repeated after a kill, it goes to the same version; repeated after it was done, one version further.
+    """
     _announce(home, name, change(connect(home), home, name, model_changes.roll_back), wait=wait)
 
 

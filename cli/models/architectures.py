@@ -36,9 +36,13 @@ Given = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """A model with its metadata; `log` logs it with MLflow in the run that is active, in a serialization format."""
+    """A model with its metadata; `log` logs it with MLflow in the run that is active, in a serialization format.
+
+    `packages` are those that it needs where it is loaded.
+    """
 
     metadata: dict[str, Any]
+    packages: list[str]
     log: Callable[[str], Any]
 
 
@@ -89,14 +93,15 @@ def onnx_file(file: Path, given: Given) -> Architecture:
     if not image and given["size"] is None:
         raise Refused("The graph leaves the input's size open: say it, as --size 320 or --size 480x640.")
     metadata = _contract(None, {**given, "image": image | given["image"]})
+    packages = ["onnx", "onnxruntime"]
 
     def log(_: str) -> Any:
-        return mlflow.onnx.log_model(model, name="model", metadata=metadata, pip_requirements=["onnx", "onnxruntime"])
+        return mlflow.onnx.log_model(model, name="model", metadata=metadata, pip_requirements=packages)
 
-    return Architecture(metadata, log)
+    return Architecture(metadata, packages, log)
 
 
-def _torch(module: "torch.nn.Module", metadata: dict[str, Any], requirements: list[str]) -> Architecture:
+def _torch(module: "torch.nn.Module", metadata: dict[str, Any], packages: list[str]) -> Architecture:
     import mlflow.pytorch  # noqa: PLC0415  slow
     import torch  # noqa: PLC0415
 
@@ -114,10 +119,10 @@ def _torch(module: "torch.nn.Module", metadata: dict[str, Any], requirements: li
             serialization_format=serialization_format,
             input_example=example if serialization_format == "pt2" else None,
             metadata=metadata,
-            pip_requirements=requirements,
+            pip_requirements=packages,
         )
 
-    return Architecture(metadata, log)
+    return Architecture(metadata, packages, log)
 
 
 def _with_weights(module: "torch.nn.Module", file: Path | None, *, hint: str = "") -> "torch.nn.Module":

@@ -1,7 +1,7 @@
 """Plans what is written to the registry so that another version serves; the command and workers carry the plans out.
 
-A plan names the versions themselves, so it may be carried out again after a kill at any line, which planning anew may
-not: half rolled back, a second plan would go one version further.
+A plan names the versions themselves, so it may be carried out again after a kill at any line. So may a new one be
+planned from what a killed one has left: it ends where that would have ended.
 """
 
 import json
@@ -25,6 +25,7 @@ from shared.domain.registered_model import RegisteredModel
 
 VERSION: Final = r"^([1-9][0-9]{0,17}|latest)$"
 """How a version is written that is to serve."""
+_BEFORE: Final = "its champion before"
 
 
 class Registry(Protocol):
@@ -135,6 +136,8 @@ def roll_back(model: RegisteredModel, *, champion: str | None = None) -> Change:
     """Make the champion before, else the next lower ready version, the champion; raises ChangeRefused for neither.
 
     `champion` is what the caller takes for the champion: where another is, somebody has changed it, and it is refused.
+    Where the champion is also noted as the one before, a promotion or a rollback was killed half-way, or somebody moved
+    the alias back: it goes on serving.
     """
     name, now = model.name, model.aliases.get(CHAMPION)
     if now is None:
@@ -143,10 +146,21 @@ def roll_back(model: RegisteredModel, *, champion: str | None = None) -> Change:
         )
     if champion is not None and champion != now:
         raise ChangeRefused(reason=f"The champion of {name} is version {now}, not {champion}: nothing was rolled back")
+    if model.tags.get(PREVIOUS_CHAMPION) == now:
+        return Change(
+            said=f"Version {now} of {name} serves, and was its champion before: the last change was not finished, or "
+            "undone already. Rolled back once more, it goes on to a lower version.",
+            writes=(Write(kind="tag", name=PREVIOUS_CHAMPION),),
+            alias=CHAMPION,
+            version=now,
+        )
     version, why = _version_before(model, now)
+    # First, so that a rollback that is repeated after a kill goes to the same version.
+    remember = () if why == _BEFORE else (Write(kind="tag", name=PREVIOUS_CHAMPION, value=version),)
     return Change(
         said=f"Rolled {name} back from version {now} to {version}, {why}.",
         writes=(
+            *remember,
             Write(kind="alias", name=CHAMPION, value=version),
             # Rolled back again, it goes on to a lower version, and not back to the one that was left.
             Write(kind="tag", name=PREVIOUS_CHAMPION),
@@ -277,7 +291,9 @@ def read_canary(model: RegisteredModel) -> Canary | None:
 
 def _end_share(model: RegisteredModel, alias: str, tag: str, *, after: str) -> Change:
     if alias not in model.aliases:
-        return Change(said=f"{model.name} has no {alias}.")
+        # Killed in between, the last command left the share, which would be a later version's.
+        left = (Write(kind="tag", name=tag),) if tag in model.tags else ()
+        return Change(said=f"{model.name} has no {alias}.", writes=left)
     writes = (Write(kind="alias", name=alias), Write(kind="tag", name=tag))
     return Change(said=f"{model.name} has no {alias} any more{after}.", writes=writes)
 
@@ -286,7 +302,7 @@ def _version_before(model: RegisteredModel, now: VersionNumber) -> tuple[Version
     """Return the version to roll back to, and in words why that one."""
     previous = VersionNumber(model.tags.get(PREVIOUS_CHAMPION, ""))
     if previous != now and previous in model.ready():
-        return previous, "its champion before"
+        return previous, _BEFORE
     lower = [number for number in model.ready() if int(number) < int(now)]
     if not lower:
         there = ", ".join(model.ready())

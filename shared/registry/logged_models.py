@@ -8,6 +8,7 @@ _LOGGED: Final = "models:/"
 _URI: Final = re.compile(r"runs:/(?P<run>[0-9a-zA-Z_-]+)/(?P<path>.+?)/?")
 _MODEL: Final = re.compile(r"models:/(?P<id>m-[0-9a-f]+)/?")
 _MISSING: Final = "RESOURCE_DOES_NOT_EXIST"
+_EXISTS: Final = "RESOURCE_ALREADY_EXISTS"
 
 
 class NoLoggedModel(ValueError):
@@ -35,10 +36,24 @@ def version_of_logged(client: Any, name: str, uri: str) -> tuple[str, bool]:
     known = [one.version for one in found if (one.name, one.source, one.status) == (name, source, "READY")]
     if known:
         return str(max(known, key=int)), False
-    if name not in [one.name for one in client.search_registered_models()]:
-        client.create_registered_model(name)
+    ensure_registered_model(client, name)
     version = client.create_model_version(name, source, run_id=run, model_id=logged)
     return str(version.version), True
+
+
+def ensure_registered_model(client: Any, name: str, description: str | None = None) -> None:
+    """Create a registered model unless there is one of that name. Safe to repeat, and beside others."""
+    try:
+        client.create_registered_model(name, description=description)
+    except Exception as error:
+        if getattr(error, "error_code", "") != _EXISTS:
+            raise
+
+
+def models_of_run(client: Any, run: Any) -> list[Any]:
+    """Return the models of a run that are not deleted, also those whose logging was not finished."""
+    found = client.search_logged_models([run.info.experiment_id], f"source_run_id = '{run.info.run_id}'")
+    return list(found)
 
 
 def _found(client: Any, uri: str) -> tuple[str, str | None, str | None]:
@@ -63,9 +78,9 @@ def name_filter(model: str) -> str | None:
 
 def _logged_model(client: Any, run: str, name: str) -> Any:
     """Return the newest model that the run logged under a name; None for a run of MLflow 2, whose models are files."""
-    outputs = getattr(client.get_run(run).outputs, "model_outputs", ())
-    found = [client.get_logged_model(one.model_id) for one in outputs]
-    named = [model for model in found if model.name == name]
+    found = client.get_run(run)
+    models = models_of_run(client, found) if getattr(found.outputs, "model_outputs", ()) else []
+    named = [model for model in models if model.name == name]
     return max(named, key=lambda model: model.creation_timestamp, default=None)
 
 

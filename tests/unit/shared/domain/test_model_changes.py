@@ -105,6 +105,50 @@ def test_what_is_no_version_of_the_model_is_refused(text: str) -> None:
     assert refused(lambda: digits("1", "2").ready_version(text)) == f"digits has no version {text}. Ready are: 1, 2"
 
 
+PLANS: dict[str, tuple[RegisteredModel, Callable[[RegisteredModel], Change]]] = {
+    "promote": (digits(champion="2", challenger="10"), lambda model: model_changes.promote(model, "10")),
+    "roll_back": (
+        replace(digits("1", "2", "9", "10", champion="10"), tags={PREVIOUS_CHAMPION: "2"}),
+        model_changes.roll_back,
+    ),
+    "roll_back to a lower version": (digits(champion="10"), model_changes.roll_back),
+    "roll_back past a version that is gone": (
+        replace(digits("1", "2", "10", champion="10"), tags={PREVIOUS_CHAMPION: "5"}),
+        model_changes.roll_back,
+    ),
+    "challenger": (digits(champion="2"), lambda model: model_changes.begin_challenger(model, "10", percent=3)),
+    "challenger --off": (
+        replace(digits(champion="2", challenger="10"), tags={CHALLENGER_PERCENT: "3"}),
+        model_changes.end_challenger,
+    ),
+    "shadow": (digits(champion="2"), lambda model: model_changes.begin_shadow(model, "10", percent=3)),
+    "shadow --off": (replace(digits(champion="2", shadow="10"), tags={SHADOW_PERCENT: "3"}), model_changes.end_shadow),
+    "canary": (digits(champion="2"), lambda model: model_changes.begin_canary(model, "10", CanaryTerms(), now=1.0)),
+}
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_a_change_that_was_killed_after_any_write_is_planned_anew_and_ends_the_same(name: str) -> None:
+    model, plan = PLANS[name]
+    change = plan(model)
+    whole = after(model, change)
+    assert whole != model
+    for done in range(len(change.writes)):
+        registry = KeptRegistry(replace(model, aliases=dict(model.aliases), tags=dict(model.tags)))
+        carry_out(registry, DIGITS, change.writes[:done])
+        assert after(registry.model, plan(registry.model)) == whole
+
+
+def test_a_rollback_after_a_promotion_that_was_killed_leaves_the_version_that_serves() -> None:
+    model = digits(champion="2")
+    registry = KeptRegistry(model)
+    carry_out(registry, DIGITS, model_changes.promote(model, "10").writes[:1])
+    back = model_changes.roll_back(registry.model)
+    assert back.said.startswith("Version 2 of digits serves, and was its champion before")
+    assert after(registry.model, back).aliases == {"champion": "2"}
+    assert model_changes.roll_back(after(registry.model, back)).version == "1"
+
+
 def test_the_first_champion_has_none_before_it() -> None:
     change = model_changes.promote(digits(), "1")
     assert (change.said, change.undo) == ("Promoted version 1 of digits.", "")

@@ -348,6 +348,11 @@ def workers(model: ModelName) -> str:
     return f"workers:{model}"
 
 
+def unable_workers(model: ModelName, version: VersionKey) -> str:
+    """Set: the model's workers that could not load a version lately."""
+    return f"unable:{model}:{version}"
+
+
 def loading_turns(model: ModelName) -> str:
     """Sorted set, microseconds: the workers that load a version of a model now, by when their turns end."""
     return f"loading:{model}"

@@ -14,6 +14,7 @@ from shared.queue import keys, model_routes
 from shared.queue.lua import Script, Scripts
 from tests.support.followers import Followers
 from tests.support.registries import MODEL, MlflowStore
+from worker.models.errors import ModelUnavailable
 
 if TYPE_CHECKING:
     from worker.models.following.registry_follower import RegistryFollower
@@ -136,6 +137,34 @@ def test_a_worker_that_gets_an_image_of_what_others_serve_leaves_the_model_at_on
     assert not evening.wait_until_followed(longest=timedelta(0))
     signs(redis_client, EVENING)
     assert not evening.leaves_to_others(second), "there is nobody to leave it to"
+
+
+def test_an_image_that_asks_for_a_version_by_its_number_goes_to_whoever_may_load_it(
+    mlflow_store: MlflowStore,
+    redis_client: redis.Redis,
+    both: "tuple[VersionKey, RegistryFollower, RegistryFollower]",
+    clock: Clock,
+    hidden: Path,
+) -> None:
+    _, morning, evening = both
+    second = mlflow_store.register()
+    files = mlflow_store.files(2)
+    files.rename(hidden)
+    for follower in (evening, morning):
+        follower.refresh()  # nobody loads it: no alias names it
+        assert not follower.leaves_to_others(second), "it was not tried"
+        with pytest.raises(ModelUnavailable):
+            follower.loaded(second)
+    assert evening.leaves_to_others(second)
+    assert not morning.leaves_to_others(second), "the evening's can't load it either: somebody has to say so"
+    for follower in (morning, evening):
+        follower.refresh()
+        assert follower.wait_until_followed(longest=timedelta(0)), "it goes on with what else waits"
+    hidden.rename(files)
+    clock.seconds += 600
+    redis_client.delete(keys.unable_workers(MODEL, second))  # a minute has passed
+    assert not morning.leaves_to_others(second), "it is tried again first"
+    assert morning.loaded(second)
 
 
 def test_a_worker_that_can_load_the_version_again_serves_it(

@@ -68,7 +68,7 @@ class Workers:
             lanes=lanes,
             models=models,
             members=AnyMembers(models),
-            is_served_elsewhere=lambda _: lacks,
+            leaves_to_others=lambda _: lacks,
             limits=limits,
             shadow=self._shadow_intake(),
             slots=BatchSlots(1),

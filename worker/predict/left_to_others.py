@@ -1,7 +1,9 @@
-"""Images of a version that this worker can't load and other workers serve: they are handed back, and do not fail.
+"""Images of a version that this worker can't load and others may have: they are handed back, and do not fail.
 
-Such images come to it between the moment at which a version serves and its own next look at the registry. Then it
-leaves the model's work to the others (`worker/models/following/served_elsewhere.py`) until it can load the version.
+Images of a version that serves come to it between the moment at which it serves and its own next look at the registry.
+Then it leaves the model's work to the others (`worker/models/following/served_elsewhere.py`) until it can load the
+version. Images that ask for a version by its number may come at any time. Each worker that can't load it notes so, so
+that an image goes to each of them once at most, and the last one fails it.
 """
 
 import logging
@@ -23,11 +25,6 @@ PAUSE: Final = timedelta(seconds=1)
 
 By then this worker has usually left the model.
 """
-LONGEST: Final = timedelta(minutes=1)
-"""For how long a version's images are handed back, from the first: longer, they might go to and fro for ever.
-
-That is where this worker can't leave, because the registry can't be read, and those who served the version are gone.
-"""
 
 
 class LeftToOthers:
@@ -37,15 +34,14 @@ class LeftToOthers:
         self,
         *,
         lanes: Lanes,
-        is_served_elsewhere: Callable[[VersionKey], bool],
+        leaves_to_others: Callable[[VersionKey], bool],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`is_served_elsewhere` says of a version that can't be loaded here whether others serve it."""
+        """`leaves_to_others` says of a version that can't be loaded here whether others may have it."""
         self._model: ModelName = lanes.model
         self._lanes = lanes
-        self._is_served_elsewhere = is_served_elsewhere
+        self._leaves_to_others = leaves_to_others
         self._monotonic = monotonic
-        self._since: dict[VersionKey, float] = {}
         self._paused_until = 0.0
 
     def is_pausing(self) -> bool:
@@ -53,7 +49,7 @@ class LeftToOthers:
         return self._monotonic() < self._paused_until
 
     def hand_back(self, results: Sequence[Result]) -> Sequence[Result]:
-        """Hand back those whose version is served elsewhere; return the other results.
+        """Hand back those whose version others may have; return the other results.
 
         Killed at any line: what was pulled stays pending under this consumer until its lease ends. Raises what Redis
         raises.
@@ -61,7 +57,9 @@ class LeftToOthers:
         unavailable = [result.entry for result in results if result.code == ErrorCode.MODEL_UNAVAILABLE]
         if not unavailable:
             return results
-        left = {key for key in {key for entry in unavailable for key in self._keys(entry)} if self._is_left(key)}
+        left = {
+            key for key in {key for entry in unavailable for key in self._keys(entry)} if self._leaves_to_others(key)
+        }
         handed = [entry for entry in unavailable if left.intersection(self._keys(entry))]
         if not handed:
             return results
@@ -70,13 +68,6 @@ class LeftToOthers:
         log.warning("images_left_to_others", extra={"images": len(handed), "version": ", ".join(sorted(left))})
         ids = {(entry.lane, entry.id) for entry in handed}
         return [result for result in results if (result.entry.lane, result.entry.id) not in ids]
-
-    def _is_left(self, key: VersionKey) -> bool:
-        if not self._is_served_elsewhere(key):
-            self._since.pop(key, None)
-            return False
-        now = self._monotonic()
-        return now - self._since.setdefault(key, now) < LONGEST.total_seconds()
 
     def _keys(self, entry: Entry) -> Iterable[VersionKey]:
         """Return the versions of this model that an entry needs: its own, or those of a pipeline's steps."""

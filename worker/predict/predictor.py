@@ -62,14 +62,14 @@ class Predictor:
         decoders: DecoderPool,
         threads: DecodeThreads,
         tuning: Callable[[], Tuning] | None = None,
-        is_served_elsewhere: Callable[[VersionKey], bool] = lambda _: False,
+        leaves_to_others: Callable[[VersionKey], bool] = lambda _: False,
         shadow: ShadowIntake | None = None,
         tracing: Untraced = UNTRACED,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """`members` are the versions of pipelines, of whichever models; `models` those of this one.
 
-        `is_served_elsewhere` is as `LeftToOthers` takes it.
+        `leaves_to_others` is as `LeftToOthers` takes it.
         """
         self._model, self._worker = model, worker
         self._lanes = lanes
@@ -78,7 +78,7 @@ class Predictor:
         self._slots, self._leased = slots, leased
         self._observer, self._shadow, self._tracing = observer, shadow, tracing
         self._monotonic = monotonic
-        self._left = LeftToOthers(lanes=lanes, is_served_elsewhere=is_served_elsewhere, monotonic=monotonic)
+        self._left = LeftToOthers(lanes=lanes, leaves_to_others=leaves_to_others, monotonic=monotonic)
         self._limit = BatchLimit(limits.batching, monotonic=monotonic)
         decoding = Decoding(decoders=decoders, threads=threads, max_pixels=limits.max_pixels)
         pipelines = Pipelines(

@@ -101,7 +101,7 @@ class SharedParts:
             members=self.members,
             limits=limits,
             tuning=lambda: follower.tuning,
-            is_served_elsewhere=follower.leaves_to_others,
+            leaves_to_others=follower.leaves_to_others,
             slots=self.slots,
             leased=self.leased,
             observer=BatchObserver(

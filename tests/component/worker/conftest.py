@@ -97,7 +97,7 @@ def predictor(redis_client: redis.Redis, decoders: DecoderPool) -> Callable[...,
         shadow: ShadowIntake | None = None,
         lease: timedelta = LEASE,
         tracing: Untraced = UNTRACED,
-        is_served_elsewhere: Callable[[VersionKey], bool] = lambda _: False,
+        leaves_to_others: Callable[[VersionKey], bool] = lambda _: False,
         **batching: Any,
     ) -> Predictor:
         lanes = Lanes(redis_client, model=MODEL, consumer=worker, settings=Queue(lease=lease, max_attempts=3))
@@ -107,7 +107,7 @@ def predictor(redis_client: redis.Redis, decoders: DecoderPool) -> Callable[...,
             limits=Limits(Batching(**batching), max_pixels=MAX_PIXELS, turn=turn),
             slots=slots or BatchSlots(1), leased=leased or LeasedEntries(), monotonic=monotonic,
             observer=observer(lanes, registry), decoders=decoders, threads=DecodeThreads(1), shadow=shadow,
-            tracing=tracing, is_served_elsewhere=is_served_elsewhere,
+            tracing=tracing, leaves_to_others=leaves_to_others,
         )  # fmt: skip
 
     return make

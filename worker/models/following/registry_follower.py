@@ -176,14 +176,16 @@ class RegistryFollower:
         return self._cache.get(key)
 
     def leaves_to_others(self, key: VersionKey) -> bool:
-        """Tell whether others serve a version that can't be loaded here: then the next refresh, now, leaves the model.
+        """Tell whether others may have a version that can't be loaded here.
 
-        One that was loaded here before is not left to others: they may have it no more either, and no refresh loads it
-        to find out. Raises what Redis raises.
+        Where it serves, the next refresh, now, leaves the model. One that was loaded here before is not left to others:
+        they may have it no more either, and no refresh loads it to find out. Raises what Redis raises.
         """
-        if self._cache.is_proven(key) or not self._refresh.is_served_elsewhere(key):
+        elsewhere = self._refresh.elsewhere
+        if self._cache.is_proven(key) or self._cache.has_to_load(key) or not elsewhere.may_load(key):
             return False
-        self._wake.set()
+        if elsewhere.gets_images(key):
+            self._wake.set()
         return True
 
     @property

@@ -93,9 +93,10 @@ class RegistryRefresh:
         """The version that serves as champion; None before the first refresh and where there is none."""
         return (self._serving or {}).get(CHAMPION)
 
-    def is_served_elsewhere(self, key: VersionKey) -> bool:
-        """Tell whether other workers serve a version as champion or challenger; any thread may ask."""
-        return self._elsewhere.serves(key)
+    @property
+    def elsewhere(self) -> ServedElsewhere:
+        """What other workers serve; any thread may ask."""
+        return self._elsewhere
 
     def run(self) -> None:
         """Read the registry once, load what newly serves, and publish the route if it changed.

@@ -7,13 +7,14 @@ until nobody else serves the model.
 
 import logging
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Final
 
 import redis
 
 from shared.domain.identifiers import ModelName, VersionKey, VersionNumber
 from shared.domain.model_route import CHALLENGER, CHAMPION
-from shared.queue import model_routes
+from shared.queue import keys, model_routes
 from shared.queue.inspection.gauges import Gauges
 
 log = logging.getLogger(__name__)
@@ -21,6 +22,8 @@ log = logging.getLogger(__name__)
 GET_IMAGES: Final = (CHAMPION, CHALLENGER)
 """Aliases whose images wait in the model's lanes; a shadow that can't be loaded here keeps nobody waiting."""
 LONGEST_REASON: Final = 300
+NOTED: Final = timedelta(minutes=1)
+"""For how long it is known that workers can't load a version, from the last of them on: then each tries it again."""
 
 
 class ServedElsewhere:
@@ -51,9 +54,30 @@ class ServedElsewhere:
         }
         return found if found and self.has_others() else {}
 
-    def serves(self, key: VersionKey) -> bool:
-        """Tell whether the published route serves a version, and other workers give signs of life for the model."""
-        return any(key == routed for _, routed in self._routed().values()) and self.has_others()
+    def gets_images(self, key: VersionKey) -> bool:
+        """Tell whether the published route has a version as champion or challenger."""
+        return any(key == routed for _, routed in self._routed().values())
+
+    def may_load(self, key: VersionKey) -> bool:
+        """Note that this worker can't load a version; tell whether others, which give signs of life, have not noted so.
+
+        Which of them has it loaded nobody knows: it may have been asked for by its number. Whoever can't load it
+        either notes so in its turn, and the last one leaves it to nobody; nor does one that can't note it, as in a
+        Redis that is full. Safe to repeat.
+        """
+        noted = keys.unable_workers(self._model, key)
+        others = self._gauges.worker_names(self._model) - {self._worker}
+        if not others:
+            return False
+        try:
+            with self._client.pipeline() as pipeline:
+                pipeline.sadd(noted, self._worker)
+                pipeline.expire(noted, NOTED)
+                pipeline.smembers(noted)
+                unable: set[bytes] = pipeline.execute()[-1]
+        except redis.RedisError:
+            return False
+        return bool(others - {name.decode() for name in unable})
 
     def _routed(self) -> dict[str, tuple[VersionNumber, VersionKey]]:
         """Return the versions that get images by the published route, by alias."""

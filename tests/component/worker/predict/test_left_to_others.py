@@ -1,4 +1,4 @@
-"""An image of a version that its worker can't load and others serve does not fail: another worker computes it."""
+"""An image of a version that its worker can't load and others may have does not fail: another worker computes it."""
 
 from datetime import timedelta
 
@@ -6,10 +6,12 @@ import redis
 
 from shared.domain.identifiers import VersionKey
 from shared.queue import keys
+from shared.queue.lua import Script, Scripts
 from tests.simulation.pictures import picture
 from tests.support.pipelines import Send
 from tests.support.predictors import LANE, MODEL, VERSION, Make, Submit, Watched, job, said
-from worker.predict.left_to_others import LONGEST, PAUSE
+from worker.models.following.served_elsewhere import ServedElsewhere
+from worker.predict.left_to_others import PAUSE
 
 LONG = timedelta(minutes=1)
 """A lease that does not end in a test."""
@@ -24,17 +26,17 @@ class Clock:
         return self.seconds
 
 
-def test_an_image_of_a_version_that_others_serve_is_left_to_them(
+def test_an_image_of_a_version_that_others_may_have_is_left_to_them(
     submit: Submit, predictor: Make, redis_client: redis.Redis
 ) -> None:
     asked: list[VersionKey] = []
 
-    def is_served_elsewhere(key: VersionKey) -> bool:
+    def leaves_to_others(key: VersionKey) -> bool:
         asked.append(key)
         return key == VERSION
 
     jobs = [submit(10), submit(11), submit(12, version="9-gone"), submit(13, version="4-b")]
-    lacking = predictor(Watched("4-b"), worker="lacking", lease=LONG, is_served_elsewhere=is_served_elsewhere)
+    lacking = predictor(Watched("4-b"), worker="lacking", lease=LONG, leaves_to_others=leaves_to_others)
     lacking.poll()
     assert [job(redis_client, id, "state", "code") for id in jobs] == [
         *[("processing", "")] * 2, ("failed", "model_unavailable"), ("succeeded", "")
@@ -49,7 +51,7 @@ def test_an_image_of_a_version_that_others_serve_is_left_to_them(
 
 def test_a_worker_takes_nothing_more_for_a_moment(submit: Submit, predictor: Make, redis_client: redis.Redis) -> None:
     clock = Clock()
-    lacking = predictor(monotonic=clock, turn=LONG, lease=LONG, is_served_elsewhere=lambda _: True)
+    lacking = predictor(monotonic=clock, turn=LONG, lease=LONG, leaves_to_others=lambda _: True)
     submit(10)
     assert lacking.poll()["images"] == 1
     submit(11)
@@ -59,20 +61,22 @@ def test_a_worker_takes_nothing_more_for_a_moment(submit: Submit, predictor: Mak
     assert lacking.poll()["images"] > 0
 
 
-def test_images_that_nobody_can_compute_end_after_a_while(
+def test_an_image_that_nobody_can_compute_goes_to_each_worker_once(
     submit: Submit, predictor: Make, redis_client: redis.Redis
 ) -> None:
-    clock = Clock()
-    both = [
-        predictor(worker=name, monotonic=clock, lease=LONG, is_served_elsewhere=lambda _: True) for name in ("a", "b")
-    ]
+    names = ("a", "b", "c")
+    elsewhere = {name: ServedElsewhere(MODEL, worker=name, client=redis_client) for name in names}
+    workers = [predictor(worker=name, lease=LONG, leaves_to_others=elsewhere[name].may_load) for name in names]
+    for name in names:
+        Scripts(redis_client).run(Script.SIGN, (keys.workers(MODEL),), name)
     id = submit(10)
-    while job(redis_client, id, "state") != ("failed",):
-        for one in both:
-            one.poll()
-        clock.seconds += PAUSE.total_seconds()
-        assert clock.seconds < 100 + 2 * LONGEST.total_seconds(), "it goes to and fro for ever"
+    states = [(one.poll()["images"], job(redis_client, id, "state")) for one in workers]
+    assert states == [(1, ("processing",)), (1, ("processing",)), (1, ("failed",))]
     assert job(redis_client, id, "code", "error") == ("model_unavailable", f"no version {VERSION} and more")
+    # All have noted it: the next one fails at once.
+    other = submit(11)
+    assert workers[-1].poll()["images"] == 1
+    assert job(redis_client, other, "state") == ("failed",)
 
 
 def test_a_suspect_that_is_left_keeps_the_attempts_that_it_had(
@@ -81,7 +85,7 @@ def test_a_suspect_that_is_left_keeps_the_attempts_that_it_had(
     clock = Clock()
     id = submit(10)
     redis_client.xreadgroup(keys.WORKERS, "dead", {LANE: ">"})
-    lacking = predictor(worker="lacking", lease=timedelta(0), monotonic=clock, is_served_elsewhere=lambda _: True)
+    lacking = predictor(worker="lacking", lease=timedelta(0), monotonic=clock, leaves_to_others=lambda _: True)
     for _ in range(3):
         assert lacking.poll()["images"] == 1
         clock.seconds += PAUSE.total_seconds()
@@ -95,12 +99,12 @@ def test_a_pipeline_is_left_for_a_version_of_its_lanes_model_and_asked_about_no_
 ) -> None:
     asked: list[VersionKey] = []
 
-    def is_served_elsewhere(key: VersionKey) -> bool:
+    def leaves_to_others(key: VersionKey) -> bool:
         asked.append(key)
         return len(asked) == 1
 
     id = send({"models": [MODEL, "other"]}, picture(10), numbers={"other": "2"})
-    lacking = predictor(lease=LONG, is_served_elsewhere=is_served_elsewhere)
+    lacking = predictor(lease=LONG, leaves_to_others=leaves_to_others)
     lacking.poll()
     assert job(redis_client, id, "state") == ("processing",)
     assert asked == ["1-x"]

@@ -109,7 +109,7 @@ class Canary:
             canary = cls(**{**members, "steps": tuple(members["steps"]), "phase": Phase(members["phase"])})
             canary.words()
             _written(canary.waits_until)
-        except (ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError) as error:
+        except (ArithmeticError, AttributeError, LookupError, OSError, RecursionError, TypeError, ValueError) as error:
             raise ValueError(f"the tag {CANARY_TAG} holds no canary: {error}") from None
         if not is_steps(canary.steps) or canary.step not in range(len(canary.steps)):
             raise ValueError(f"the tag {CANARY_TAG} holds no canary: its steps are {canary.steps}")

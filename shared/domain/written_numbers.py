@@ -4,6 +4,17 @@ import math
 from decimal import Decimal
 
 
+def whole_number(text: str, *, most: int) -> int | None:
+    """Return the whole number from 0 to `most` that a text is; None for any other text, of whatever length.
+
+    `int` refuses to read thousands of digits.
+    """
+    if not text.isdecimal() or len(text) > len(str(most)):
+        return None
+    number = int(text)
+    return number if number <= most else None
+
+
 def written(value: float, *, digits: int = 6) -> str:
     """Return a number with commas and without an exponent: so many significant digits, and each one before the point.
 

@@ -15,6 +15,7 @@ from shared.domain.canary_traffic import Traffic, changed_by_others, left_share,
 from shared.domain.identifiers import ModelName
 from shared.domain.model_changes import Registry
 from shared.domain.model_route import CHALLENGER, CHALLENGER_PERCENT, CHAMPION, PREVIOUS_CHAMPION
+from shared.domain.written_numbers import whole_number
 from shared.queue import canary_figures, model_routes
 from worker.models.failure_text import failure_text
 from worker.models.registry.registry_in_turn import RegistryInTurn
@@ -137,5 +138,10 @@ def traffic_of(found: RegistrySnapshot) -> Traffic:
     return Traffic(
         champion=found.aliases.get(CHAMPION),
         challenger=found.aliases.get(CHALLENGER),
-        percent=None if share is None else int(share) if share.isdecimal() else _NO_SHARE,
+        percent=None if share is None else _percent(share),
     )
+
+
+def _percent(text: str) -> int:
+    percent = whole_number(text, most=100)
+    return _NO_SHARE if percent is None else percent

@@ -19,6 +19,8 @@ from worker.models.errors import ModelError
 
 TAG_PREFIX: Final = "darkroom."
 """Before the names of the tags that override the metadata: `darkroom.decode`, `darkroom.precision`."""
+LONGEST_REASON: Final = 500
+"""Characters of what is wrong with a value, which may be part of it."""
 _NEAR: Final = 0.8
 """How alike an unknown key and one of ours are, from 0 to 1, to be taken for a slip of the pen."""
 
@@ -68,7 +70,7 @@ class MetadataValues:
         try:
             return self._keys[key].parse(place.value)
         except ValueError as error:
-            raise ModelError(f"{place.where}{error}") from None
+            raise ModelError(f"{place.where}{error!s:.{LONGEST_REASON}}") from None
 
     def place(self, key: str) -> Place | None:
         """Return the value that counts for a key and where it stands; None where it stands nowhere."""
@@ -103,7 +105,7 @@ class MetadataValues:
             return text
         try:
             return json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):  # nested too deep
             return text
 
 
@@ -166,7 +168,7 @@ def image_spec(value: Any) -> ImageSpec:
         raise ValueError(f" must be a mapping such as {{'crop_size': 224}}, not {value!r:.100}")  # noqa: TRY004
     try:
         return ImageSpec.from_metadata(dict(value))
-    except (TypeError, ValueError) as error:
+    except (OverflowError, TypeError, ValueError) as error:
         raise ValueError(f": {error}") from None
 
 

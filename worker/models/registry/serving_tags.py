@@ -17,6 +17,7 @@ from shared.domain.identifiers import ModelName
 from shared.domain.keep_rule import KEEP_IMAGES, NONE_KEPT, KeepRule, parse_keep_rule
 from shared.domain.model_route import CHALLENGER_PERCENT, SHADOW_PERCENT
 from shared.domain.pipeline import Pipeline, parse_named_pipeline
+from shared.domain.written_numbers import whole_number
 from worker.models.metadata.metadata_values import TAG_PREFIX
 
 MAX_ERROR_PERCENT: Final = f"{TAG_PREFIX}max_error_percent"
@@ -24,6 +25,8 @@ DEFAULT_MAX_ERROR_PERCENT: Final = 50
 PIPELINE_TAG: Final = f"{TAG_PREFIX}pipeline."
 MOST_IMAGES: Final = 4096
 LONGEST_WAIT: Final = timedelta(seconds=10)
+LONGEST_SHOWN: Final = 40
+"""Characters of a wrong value: MLflow takes tags of thousands, and every route would carry them."""
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _SECOND: Final = timedelta(seconds=1)
 
@@ -56,9 +59,10 @@ def read_shadow_share(tags: Mapping[str, str]) -> tuple[int, str]:
 
 def _read_share(tags: Mapping[str, str], tag: str) -> tuple[int, str]:
     text = tags.get(tag, "0")
-    if text.isdecimal() and int(text) <= 100:  # noqa: PLR2004  per cent
-        return int(text), ""
-    return 0, f"the tag {tag} must be a whole number from 0 to 100, not {text!r}"
+    percent = whole_number(text, most=100)
+    if percent is not None:
+        return percent, ""
+    return 0, f"the tag {tag} must be a whole number from 0 to 100, not {_shown(text)}"
 
 
 def read_max_error_percent(tags: Mapping[str, str]) -> tuple[int | None, str]:
@@ -69,9 +73,10 @@ def read_max_error_percent(tags: Mapping[str, str]) -> tuple[int | None, str]:
     text = tags.get(MAX_ERROR_PERCENT, str(DEFAULT_MAX_ERROR_PERCENT))
     if text == "off":
         return None, ""
-    if text.isdecimal() and int(text) <= 100:  # noqa: PLR2004  per cent
-        return int(text), ""
-    wrong = f"the tag {MAX_ERROR_PERCENT} must be off or a whole number from 0 to 100, not {text!r}"
+    percent = whole_number(text, most=100)
+    if percent is not None:
+        return percent, ""
+    wrong = f"the tag {MAX_ERROR_PERCENT} must be off or a whole number from 0 to 100, not {_shown(text)}"
     return DEFAULT_MAX_ERROR_PERCENT, wrong
 
 
@@ -98,8 +103,9 @@ def read_tuning(tags: Mapping[str, str], *, usual: Tuning) -> tuple[Tuning, tupl
     wrong: list[str] = []
     text = tags.get(f"{TAG_PREFIX}max_batch_size")
     if text is not None:
-        if text.isdecimal() and 0 < int(text) <= MOST_IMAGES:
-            changed["max_batch_size"] = int(text)
+        images = whole_number(text, most=MOST_IMAGES)
+        if images:
+            changed["max_batch_size"] = images
         else:
             wrong.append(_sentence("max_batch_size", f"a whole number from 1 to {MOST_IMAGES}", text))
     for name, unit, words, least, most in (
@@ -152,4 +158,8 @@ def _duration(text: str, unit: timedelta) -> timedelta | None:
 
 
 def _sentence(name: str, wanted: str, text: str) -> str:
-    return f"the tag {TAG_PREFIX}{name} must be {wanted}, not {text[:40]!r}: the worker's setting stays"
+    return f"the tag {TAG_PREFIX}{name} must be {wanted}, not {_shown(text)}: the worker's setting stays"
+
+
+def _shown(text: str) -> str:
+    return repr(text[:LONGEST_SHOWN])

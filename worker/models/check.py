@@ -90,7 +90,9 @@ def main(words: Sequence[str], told: TextIO) -> None:
         output = _output(found.model, image) if image is not None else ""
     except Undecodable as error:
         raise SystemExit(f"{given.image} can't be decoded: {error}") from None
-    except (Exception, SystemExit) as error:  # noqa: BLE001  a model is code, and may raise anything, or exit
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001  a model is code, and may raise anything, or exit
         sys.stderr.write(f"A worker could not serve {given.uri}: {printable(failure_text(error))}\n")
         raise SystemExit(PACKAGE_MISSING if missing_module(error) is not None else 1) from None
     told.writelines(f"{name:<10} {printable(text)}\n" for name, text in _lines(given.uri, found, output))

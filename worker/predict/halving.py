@@ -19,11 +19,12 @@ def predict_in_halves(
 ) -> list[Result]:
     """Return a result an image: `predict`'s, or for an image that makes it raise by itself `failed`'s, with the reason.
 
-    Running out of memory calls `lower` with the number of images to try next.
+    Whatever a model raises fails one image and no other. Running out of memory calls `lower` with the number of images
+    to try next.
     """
     try:
         return predict(images)
-    except (Exception, SystemExit) as error:  # noqa: BLE001  a model that raises or exits fails one image, no other
+    except BaseException as error:  # noqa: BLE001  also a panic of a library written in Rust, and `sys.exit`
         reason, out_of_memory = failure_text(error), isinstance(error, OutOfMemory)
     # Outside the except block: the error's frames hold what the failed pass left on the device.
     half = len(images) // 2

@@ -159,7 +159,7 @@ class VersionCache:
         try:
             with short_switch_interval():
                 model = self._load(key)
-        except (Exception, SystemExit) as error:  # a model is code; where that exits, the worker must not
+        except BaseException as error:  # a model is code; where that exits, or a library panics, the worker must not
             pause = FIRST_RETRY if failure is None else min(failure.pause * 2, LAST_RETRY)
             reason = failure_text(error)
             retry_at = self._monotonic() + pause.total_seconds()

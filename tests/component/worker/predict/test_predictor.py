@@ -1,13 +1,13 @@
 """One micro-batch on a real Redis, with a model that reads each picture's number back."""
 
 import random
-import sys
 import weakref
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
 import orjson
+import pytest
 import redis
 
 from shared.queue import bells, keys
@@ -60,13 +60,20 @@ def test_a_model_that_raises_for_every_picture_fails_each(
     }
 
 
-def test_a_model_that_exits_for_a_picture_fails_that_picture_alone(
-    submit: Submit, predictor: Make, redis_client: redis.Redis
+class PanicException(BaseException):
+    """As libraries written in Rust raise it."""
+
+
+@pytest.mark.parametrize(
+    "raised", [SystemExit(3), PanicException("index out of bounds"), KeyboardInterrupt(), GeneratorExit()]
+)
+def test_whatever_a_model_raises_for_a_picture_fails_that_picture_alone(
+    submit: Submit, predictor: Make, redis_client: redis.Redis, raised: BaseException
 ) -> None:
     class Exits(Pictures):
         def predict(self, images: Sequence[Any]) -> list[bytes]:
             if any(image[0, 0, 2] == 11 for image in images):
-                sys.exit(3)
+                raise raised
             return super().predict(images)
 
     jobs = [submit(number) for number in (10, 11, 12)]

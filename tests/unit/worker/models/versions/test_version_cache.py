@@ -11,11 +11,16 @@ version_cache = deferred("worker.models.versions.version_cache")
 pytestmark = pytest.mark.xdist_group("torch")
 
 
-def test_a_version_whose_code_calls_exit_fails_to_load() -> None:
-    def load(_: object) -> object:
-        raise SystemExit(3)
+class PanicException(BaseException):
+    """As libraries written in Rust raise it."""
 
-    with pytest.raises(ModelUnavailable, match="SystemExit: 3"):
+
+@pytest.mark.parametrize("raised", [SystemExit(3), PanicException("3"), KeyboardInterrupt("3"), GeneratorExit("3")])
+def test_a_version_whose_code_raises_whatever_it_may_fails_to_load(raised: BaseException) -> None:
+    def load(_: object) -> object:
+        raise raised
+
+    with pytest.raises(ModelUnavailable, match=f"{type(raised).__name__}: 3"):
         version_cache.VersionCache(load, room=1).get("1-a")
 
 

@@ -1,6 +1,7 @@
 """Starts Flower, guarded, and ends it in time: `python -m worker.flower --address=… --port=…`.
 
-On its own, Flower waits at its end for threads that ask for workers at a Redis that may be gone.
+On its own, Flower waits at its end for threads that ask for workers at a Redis that may be gone, and Python takes its
+modules apart one by one, for a second of CPU.
 """
 
 import importlib
@@ -12,7 +13,7 @@ from shared import settings
 from shared.observability.log_file import keep_bounded
 from worker import flower_guard
 from worker.main import app
-from worker.process.shutdown import end_after
+from worker.process.shutdown import end_after, end_now
 
 PATIENCE: Final = timedelta(seconds=3)
 
@@ -25,6 +26,10 @@ def main() -> None:
     flower_guard.guard()
     try:
         app.start(["--quiet", "flower", *sys.argv[1:]])
+    except SystemExit as ended:
+        if isinstance(ended.code, int | None):
+            end_now(ended.code or 0)
+        raise
     finally:
         end_after(PATIENCE)
 

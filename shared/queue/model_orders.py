@@ -37,9 +37,16 @@ class OrderBook:
         """Give a sign of life: orders are taken."""
         self._client.set(keys.REGISTRY_WORKERS, b"1", ex=int(SEEN.total_seconds()))
 
-    def wait(self, longest: timedelta) -> None:
-        """Return when an order was placed, which wakes one worker, or after `longest`."""
-        self._client.blpop([keys.MODEL_ORDERS_BELL], timeout=longest.total_seconds())
+    def wait(self, longest: timedelta) -> bool:
+        """Return True when an order was placed, which wakes one worker, or False after `longest`."""
+        return self._client.blpop([keys.MODEL_ORDERS_BELL], timeout=longest.total_seconds()) is not None
+
+    def wake(self) -> None:
+        """Wake another worker: this one was woken, and ends."""
+        with self._client.pipeline() as pipeline:
+            pipeline.rpush(keys.MODEL_ORDERS_BELL, b"")
+            pipeline.expire(keys.MODEL_ORDERS_BELL, KEPT_SECONDS)
+            pipeline.execute()
 
     def waiting(self) -> list[str]:
         """Return the ids of the orders that are not answered, those that expire first first."""

@@ -24,8 +24,8 @@ class RegistryHints:
         self.changed_at = 0
         """Microseconds of Redis' clock by which the last change had been made that was told of; 0 once it is read."""
 
-    def wait(self, longest: timedelta) -> None:
-        """Return when there is a hint, or after `longest`."""
+    def wait(self, longest: timedelta) -> bool:
+        """Return True when there is a hint, or False after `longest`."""
         pause = max(1, longest // timedelta(milliseconds=1))  # 0 would be for ever
         found: Any = self._client.xread({keys.REGISTRY_HINTS: self._last}, block=pause)
         for _, hints in found:
@@ -33,6 +33,7 @@ class RegistryHints:
                 self._last = id.decode()
                 if CHANGED in fields:
                     self.changed_at = (int(id.partition(b"-")[0]) + 1) * 1000
+        return bool(found)
 
     def give(self, kind: bytes) -> None:
         """Wake all watches."""

@@ -58,8 +58,8 @@ class Stage:
         settings = Registry(url=store.url)
         self.writer = DyingWriter(settings)
         reader = RegistryReader(settings)
-        registry = RegistryInTurn(reader, self.writer, client=client, worker="w", now=lambda: 1000.0)
-        self.taker = OrderTaker(registry, client=client)
+        self.registry = RegistryInTurn(reader, self.writer, client=client, worker="w", now=lambda: 1000.0)
+        self.taker = OrderTaker(self.registry, client=client)
 
     def place(self, change: str, *, patience: timedelta = timedelta(seconds=20), **arguments: Any) -> ModelOrder:
         """Place an order as a gateway does, some of whose time may be over."""
@@ -299,3 +299,39 @@ def test_an_order_that_redis_has_forgotten_is_dropped(stage: Stage) -> None:
     stage.client.zadd(keys.MODEL_ORDERS, {"gone": now_us()})
     stage.taker.take_all()
     assert stage.book.waiting() == []
+
+
+def test_a_worker_that_ends_while_it_waits_is_not_waited_for_and_wakes_another(stage: Stage) -> None:
+    """Its thread hangs in Redis meanwhile; what wakes it then is passed on."""
+    placed = stage.place("promote", version="2")
+    stage.book.wake()
+    assert not stage.taker.stop()
+    stage.taker.take_next()
+    assert stage.answer(placed) is None
+    other = OrderTaker(stage.registry, client=stage.client)
+    other.take_next()
+    assert stage.answer(placed)["changed"]
+    assert stage.client.exists(keys.MODEL_ORDERS_BELL) == 0
+
+
+def test_an_order_that_is_carried_out_is_waited_for(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[bool] = []
+    carry_out = stage.taker.carry_out
+
+    def stopped_meanwhile(order: ModelOrder, writer: Any) -> Any:
+        said.append(stage.taker.stop())
+        return carry_out(order, writer)
+
+    monkeypatch.setattr(stage.taker, "carry_out", stopped_meanwhile)
+    placed = stage.place("promote", version="2")
+    stage.book.wake()
+    stage.taker.take_next()
+    assert (said, stage.answer(placed)["changed"], stage.taker.stop()) == ([True], True, False)
+
+
+def test_what_cannot_be_carried_out_now_is_looked_for_again_soon(stage: Stage) -> None:
+    placed = stage.place("promote", version="2")
+    with ModelTurns(stage.client, worker="another").held(MODEL):
+        assert stage.taker.take_all()
+    assert not stage.taker.take_all()
+    assert stage.answer(placed)["changed"]

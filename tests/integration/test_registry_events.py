@@ -29,6 +29,7 @@ from tests.support.servers import RedisServer
 from tests.support.waiting import until
 from worker.models.registry.registry_snapshot import NotRegistered
 from worker.models.registry.registry_watch import NotRead, RegistryWatch
+from worker.models.registry.shared_registry import SharedRegistry
 
 if TYPE_CHECKING:
     from tests.support.registries import MlflowStore
@@ -182,3 +183,17 @@ def test_a_watch_keeps_to_its_pause_where_redis_tells_an_old_change(redis_client
     hints.wait(HOUR)
     seconds, micros = redis_client.time()  # type: ignore[misc]
     assert 0 < hints.changed_at <= (seconds + 1) * 1_000_000 + micros
+
+
+def test_what_is_newer_than_a_poll_is_held_until_a_change_is_told(
+    mlflow_store: "MlflowStore", redis_client: redis.Redis
+) -> None:
+    """Another worker's answer is not even looked for: it would have told of it."""
+    mlflow_store.register(model="m")  # type: ignore[arg-type]
+    shared = SharedRegistry(redis_client, settings=Registry(url=mlflow_store.url, poll=HOUR), names=None)
+    held = shared.read()
+    redis_client.flushall()
+    assert shared.read(is_told=False) is held
+    assert redis_client.keys() == []
+    shared.read(is_told=True)
+    assert redis_client.keys() != []

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from typing import Any
 
 import orjson
 import pytest
@@ -27,7 +28,7 @@ HOUR = timedelta(hours=1)
 BULK = keys.bulk_lane("b1")
 
 
-def keeper(client: redis.Redis, engine: Engine, **options: timedelta) -> Upkeep:
+def keeper(client: redis.Redis, engine: Engine, **options: Any) -> Upkeep:
     return Upkeep(client, engine, settings=Queue(), bulk=Bulk(), metrics=upkeep_metrics(), **options)
 
 
@@ -244,11 +245,11 @@ def test_dead_consumers_are_removed_unless_they_have_pending_entries(
     assert redis_client.xinfo_consumers(keys.FINISHED, keys.RECORDERS) == []
 
 
-def test_workers_without_a_sign_of_life_are_not_counted(redis_client: redis.Redis, upkeep: Upkeep) -> None:
+def test_workers_without_a_sign_of_life_are_not_counted(redis_client: redis.Redis, engine: Engine) -> None:
     serve(redis_client)
     now = now_us(redis_client)
     redis_client.zadd(keys.workers(MODEL), {"gone": now - 61_000_000, "there": now - 30_000_000})
-    upkeep.sweep()
+    keeper(redis_client, engine).sweep()
     assert redis_client.zrange(keys.workers(MODEL), 0, -1) == [b"there"]
 
 
@@ -270,3 +271,15 @@ def test_a_sweep_stores_its_time_for_health_checks(redis_client: redis.Redis, en
     before = time.time()
     one.sweep()
     assert before <= (registry.get_sample_value("darkroom_sweep_timestamp_seconds") or 0) <= time.time()
+
+
+def test_who_is_gone_is_looked_for_once_a_minute(redis_client: redis.Redis, engine: Engine) -> None:
+    serve(redis_client)
+    now, seconds = now_us(redis_client), [0.0]
+    upkeep = keeper(redis_client, engine, monotonic=lambda: seconds[0])
+    counts = []
+    for seconds[0] in (0.0, 2.0, 59.0, 61.0):
+        redis_client.zadd(keys.workers(MODEL), {"gone": now - 61_000_000})
+        upkeep.sweep()
+        counts.append(redis_client.zcard(keys.workers(MODEL)))
+    assert counts == [0, 1, 1, 0]

@@ -82,11 +82,15 @@ class LeaseKeeper:
         with self._lock:
             self._lanes.remove(lanes)
 
-    def renew(self) -> None:
-        """Renew everything once; raises what Redis raises."""
+    def renew(self, *, signs: Sequence[str] = ()) -> bool:
+        """Renew everything once, and give these other signs of life with it, unless no model is served: then False.
+
+        Raises what Redis raises.
+        """
         if self._any is not None:
             # Any model's lanes will do: an entry names its own.
             self._any.renew(self._leased.entries() + self._heavy())
         with self._lock:
             if self._lanes:
-                self._lanes[0].sign_of_life(*self._lanes[1:])
+                self._lanes[0].sign_of_life(*self._lanes[1:], signs=signs)
+            return bool(self._lanes)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from datetime import timedelta
 from functools import partial
+from typing import Final
 
 from shared import settings
 from shared.cores import cores
@@ -49,6 +50,8 @@ from worker.roles.model_services import ModelServices
 from worker.roles.standing_aside import StandingAside
 
 log = logging.getLogger(__name__)
+
+ORDER_PATIENCE: Final = timedelta(seconds=5)
 
 
 class PredictRole:
@@ -127,8 +130,8 @@ class PredictRole:
         self._shadows = PeriodicThread(self._run_shadows, pause=SHADOW_PAUSE, name="shadow")
         # Without a canary a call looks through the tags of the models in memory.
         mover = CanaryMover(self._registry_in_turn(), client=process.client)
-        taker = OrderTaker(self._registry_in_turn(), client=process.client)
-        self._orders = PeriodicThread(taker.take_next, pause=timedelta(milliseconds=10), name="orders")
+        self._taker = OrderTaker(self._registry_in_turn(), client=process.client)
+        self._orders = PeriodicThread(self._taker.take_next, pause=timedelta(milliseconds=10), name="orders")
         self._canaries = PeriodicThread(
             lambda: mover.move_all(self._services.seen), pause=timedelta(seconds=1), name="canary"
         )
@@ -168,7 +171,7 @@ class PredictRole:
             self._stop_following,
             self._renewing.stop,
             self._canaries.stop,
-            self._orders.stop,
+            self._stop_orders,
             self._finish_heavy,
             lambda: self._shadows.stop(patience=self._predict.timeout),
             lambda: self._polling.stop(patience=self._predict.timeout),
@@ -243,17 +246,15 @@ class PredictRole:
         ]
 
     def _renew(self) -> None:
+        """Renew leases, and sign in Redis for the models whose champion is in memory now, not for those unloaded."""
         self._watchdog.check()
-        self._keeper.renew()
-        self._show_loaded()
-        if self._names is None and self._has_read_all():
-            self._scripts.run(Script.SIGN, (keys.SERVING_ALL,), self._process.name)
-
-    def _show_loaded(self) -> None:
-        """Sign in Redis for the models whose champion is in memory now, and no more for those that were unloaded."""
         loaded = {model.lanes.model for model in self._models() if model.follower.has_champion_loaded}
-        if loaded:
-            self._scripts.run(Script.SIGN, tuple(keys.loaded(model) for model in loaded), self._process.name)
+        signs = [keys.loaded(model) for model in sorted(loaded)]
+        # Whoever serves no model yet, where none has a champion, has read all of them too.
+        if self._names is None and self._has_read_all():
+            signs.append(keys.SERVING_ALL)
+        if not self._keeper.renew(signs=signs) and signs:
+            self._scripts.run(Script.SIGN, tuple(signs), self._process.name)
         for model in self._shown_loaded - loaded:
             self._process.client.zrem(keys.loaded(model), self._process.name)
         self._shown_loaded = loaded
@@ -283,6 +284,10 @@ class PredictRole:
     def _finish_heavy(self) -> None:
         for model in self._models():
             model.predictor.stop()
+
+    def _stop_orders(self) -> None:
+        """Let the order that is being carried out end; a thread that waits for one need not be waited for."""
+        self._orders.stop(patience=ORDER_PATIENCE if self._taker.stop() else timedelta(0))
 
     def _stop_following(self) -> None:
         if self._watch is not None:

@@ -4,6 +4,7 @@ Every part may run twice, and by two workers at once.
 """
 
 import logging
+import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from typing import Any
@@ -33,6 +34,7 @@ CHUNK = 1000
 CONSUMER_IDLE = timedelta(hours=1)
 SHADOWS_KEPT = timedelta(minutes=10)
 WORKER_GONE = timedelta(minutes=1)
+TIDY_PAUSE = timedelta(minutes=1)
 
 
 class Upkeep:
@@ -49,8 +51,11 @@ class Upkeep:
         chores: Mapping[str, Callable[[], int]] | None = None,
         consumer_idle: timedelta = CONSUMER_IDLE,
         sign: Callable[[], object] | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """`chores` are called with each sweep, and each returns how much it did.
+
+        What has been gone for `consumer_idle` is removed by the first sweep and then once a minute.
 
         `sign` is called after each sweep: it registers this worker as one that sweeps.
         """
@@ -66,6 +71,8 @@ class Upkeep:
         self._consumer_idle = consumer_idle
         self._record_task = bells.record_message()
         self._seen_run = ""
+        self._monotonic = monotonic
+        self._tidied_at = float("-inf")
 
     def sweep(self) -> dict[str, int]:
         """Do everything once; return how much of each was done."""
@@ -78,8 +85,9 @@ class Upkeep:
             "files": purge_expired(self._client, now, CHUNK),
             "unavailable": self._unserved.sweep(),
             "shadows": self._drop_old_shadows(now),
-            "bells": self._ring(now),
+            "bells": self._ring(),
         }
+        self._tidy(now)
         swept |= {name: chore() for name, chore in self._chores.items()}
         self._metrics.swept.set_to_current_time()
         if self._sign is not None:
@@ -135,33 +143,39 @@ class Upkeep:
         client, dropped = self._client, 0
         for model in {*model_routes.names(client), *model_routes.leaving(client), *model_routes.retired(client)}:
             dropped += ShadowImages(client, model).drop_older(now - SHADOWS_KEPT // timedelta(microseconds=1))
-            self._expel(keys.shadow_lane(model), keys.WORKERS)
-        self._expel(keys.SHADOW_RESULTS, keys.RECORDERS)
         return dropped
 
-    def _ring(self, now: int) -> int:
-        """Ring where something waits, for models and the finished stream; remove workers that are gone."""
+    def _ring(self) -> int:
+        """Ring where something waits, for models and the finished stream."""
         models = {*model_routes.names(self._client), *model_routes.leaving(self._client)}
-        rung = sum(self._ring_model(model, now) for model in sorted(models))
-        for role in duties.ROLES:
-            self._client.zremrangebyscore(keys.signs(role), 0, now - duties.SIGNER_GONE // timedelta(microseconds=1))
-        self._expel(keys.FINISHED, keys.RECORDERS)
+        rung = sum(self._ring_model(model) for model in sorted(models))
         if self._client.xlen(keys.FINISHED):
             self._scripts.run(Script.RING, (keys.RECORD_BELL,), keys.RECORD_QUEUE, self._record_task)
             rung += 1
         return rung
 
-    def _ring_model(self, model: ModelName, now: int) -> bool:
-        gone = now - WORKER_GONE // timedelta(microseconds=1)
-        self._client.zremrangebyscore(keys.workers(model), 0, gone)
-        lanes = streams(self._client, model)
-        for lane in lanes:
-            self._expel(lane, keys.WORKERS)
-        waits = any(self._client.xlen(lane) for lane in lanes)
+    def _ring_model(self, model: ModelName) -> bool:
+        waits = any(self._client.xlen(lane) for lane in streams(self._client, model))
         if waits:
             message = bells.predict_message(model)
             self._scripts.run(Script.RING, (keys.bell(model),), keys.predict_queue(model), message)
         return waits
+
+    def _tidy(self, now: int) -> None:
+        """Remove workers and consumers that are gone, once a minute: nobody is waited for or asked because of them."""
+        if self._monotonic() - self._tidied_at < min(TIDY_PAUSE, self._consumer_idle).total_seconds():
+            return
+        client, second = self._client, timedelta(microseconds=1)
+        models = {*model_routes.names(client), *model_routes.leaving(client), *model_routes.retired(client)}
+        for model in sorted(models):
+            client.zremrangebyscore(keys.workers(model), 0, now - WORKER_GONE // second)
+            for lane in (*streams(client, model), keys.shadow_lane(model)):
+                self._expel(lane, keys.WORKERS)
+        for role in duties.ROLES:
+            client.zremrangebyscore(keys.signs(role), 0, now - duties.SIGNER_GONE // second)
+        for stream in (keys.FINISHED, keys.SHADOW_RESULTS):
+            self._expel(stream, keys.RECORDERS)
+        self._tidied_at = self._monotonic()
 
     def _expel(self, stream: str, group: str) -> None:
         idle = self._consumer_idle // timedelta(milliseconds=1)

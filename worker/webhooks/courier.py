@@ -182,6 +182,8 @@ class Courier:
         self._collect()
         with self._engine.connect() as connection:
             claimed = slots.claim(connection)
+            if not claimed:
+                return []
             with connection.begin():
                 bodies = message_bodies(connection, claimed, tokens=self._tokens)
             secrets = {

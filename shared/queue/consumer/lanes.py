@@ -172,9 +172,10 @@ class Lanes:
         self._scripts.run(Script.HAND_BACK, (), self._consumer, lease, *arguments)
         self.ring()
 
-    def sign_of_life(self, *others: "Lanes") -> None:
-        """Give a sign of life, by which this worker is counted; with one call for its other models too."""
-        self._scripts.run(Script.SIGN, tuple(keys.workers(one.model) for one in (self, *others)), self._consumer)
+    def sign_of_life(self, *others: "Lanes", signs: Sequence[str] = ()) -> None:
+        """Give a sign of life, by which this worker is counted; with one call for its other models and `signs` too."""
+        workers = (keys.workers(one.model) for one in (self, *others))
+        self._scripts.run(Script.SIGN, (*workers, *signs), self._consumer)
 
     def lanes_with_entries(self, *others: "Lanes") -> "list[Lanes]":
         """Return those of these lanes that hold entries, leased or not, with one call: all others need no poll."""

@@ -1,6 +1,7 @@
 """Carries out orders to change what serves, which gateways place in Redis: they reach the registry, gateways don't."""
 
 import logging
+import threading
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Final
@@ -22,8 +23,10 @@ from worker.models.registry.registry_snapshot import NotRegistered
 
 log = logging.getLogger(__name__)
 
-WAIT: Final = timedelta(seconds=1)
-"""How long a worker waits to be woken; then it looks for orders that another one left."""
+WAIT: Final = timedelta(seconds=4)
+"""How long a worker waits to be woken; then it looks for orders that another one left. Less than `SEEN`."""
+AGAIN: Final = timedelta(seconds=1)
+"""How long it waits while there is an order that it could not carry out."""
 ENDING: Final[dict[str, Callable[[RegisteredModel], Change]]] = {
     "challenger": model_changes.end_challenger,
     "shadow": model_changes.end_shadow,
@@ -42,15 +45,41 @@ class OrderTaker:
         self._registry = registry
         self._book = OrderBook(client)
         self._hints = RegistryHints(client)
+        self._pause = WAIT
+        self._lock = threading.Lock()
+        self._is_ending = self._is_at_work = False
 
     def take_next(self) -> None:
-        """Wait until an order is placed, a second at most, then carry out all that wait."""
+        """Wait until an order is placed, WAIT at most, then carry out all that wait."""
         self._book.sign()
-        self._book.wait(WAIT)
-        self.take_all()
+        was_woken = self._book.wait(self._pause)
+        with self._lock:
+            self._is_at_work = not self._is_ending
+        if not self._is_at_work:
+            if was_woken:
+                self._book.wake()
+            return
+        try:
+            self._pause = AGAIN if self.take_all() else WAIT
+        finally:
+            self._is_at_work = False
 
-    def take_all(self) -> None:
-        """Carry out what waits; an order whose model another worker changes at the moment is left for the next call."""
+    def stop(self) -> bool:
+        """Carry out nothing from the next `take_next` on; return whether the one under way does more than wait.
+
+        What is placed meanwhile may wake this worker: it wakes another one. Killed before that, the others find the
+        order after WAIT.
+        """
+        with self._lock:
+            self._is_ending = True
+            return self._is_at_work
+
+    def take_all(self) -> bool:
+        """Carry out what waits; return whether an order is left for the next call.
+
+        It is where another worker changes its model at the moment, or the registry failed in the middle.
+        """
+        is_left = False
         for id in self._book.waiting():
             order = self._book.read(id)
             if order is None:
@@ -62,6 +91,9 @@ class OrderTaker:
                     answer = self.carry_out(order, writer)
                     if answer is not None:
                         self._book.answer(id, answer)
+                    is_left |= answer is None
+                is_left |= writer is None
+        return is_left
 
     def carry_out(self, order: ModelOrder, writer: Registry) -> dict[str, Any] | None:
         """Do what is ordered, by the plan of whoever began it, and return the answer. Safe to repeat.

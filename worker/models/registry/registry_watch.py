@@ -48,6 +48,7 @@ class RegistryWatch:
         self._told = ""
         self._stopping = threading.Event()
         self._waits = False
+        self._was_told = False
         self._thread = vital_thread(self._run, name="registry")
 
     def start(self) -> None:
@@ -88,14 +89,14 @@ class RegistryWatch:
     def _wait(self) -> None:
         self._waits = True
         try:
-            self._hints.wait(self._pause)
+            self._was_told = self._hints.wait(self._pause)
         except Exception:  # noqa: BLE001  a connection that is closed under the call raises all kinds of errors, too
             self._stopping.wait(self._pause.total_seconds())
         self._waits = False
 
     def _read(self) -> None:
         try:
-            self._snapshots = self._shared.read(changed_at=self._hints.changed_at)
+            self._snapshots = self._shared.read(changed_at=self._hints.changed_at, is_told=self._was_told)
             self._hints.changed_at = 0
             self._failure = ""
         except NotReadYet:

@@ -5,6 +5,7 @@ Redis has no answer of the last poll asks MLflow itself, unless another does so 
 """
 
 import hashlib
+import time
 from datetime import timedelta
 from typing import Any, Final
 
@@ -48,13 +49,17 @@ class SharedRegistry:
         self._stamp, self._models, self._turn = keys.registry_answer(scope)
         self._digest = b""
         self._snapshots: Snapshots = {}
+        self._is_new_until = float("-inf")
 
-    def read(self, *, changed_at: int = 0) -> Snapshots:
+    def read(self, *, changed_at: int = 0, is_told: bool = True) -> Snapshots:
         """Return what is registered, as of one poll ago at most; the same object where nothing has changed.
 
-        What was read before `changed_at`, microseconds of Redis' clock, is read again. Raises what MLflow and Redis
+        What was read before `changed_at`, microseconds of Redis' clock, is read again; where `is_told` is False no
+        other worker has told of a change since, and what is held is enough for a poll. Raises what MLflow and Redis
         raise when they are down, and NotReadYet while another worker asks.
         """
+        if not is_told and not changed_at and time.monotonic() < self._is_new_until:
+            return self._snapshots
         if self._take_new(changed_at):
             return self._snapshots
         if not self._client.set(self._turn, b"", nx=True, px=LONGEST_READ):
@@ -66,7 +71,10 @@ class SharedRegistry:
         stamp: Any = self._client.get(self._stamp)
         taken, _, digest = (stamp or b"0").partition(b" ")
         age = timedelta(microseconds=server_time_us(self._client) - int(taken))
-        return int(taken) >= changed_at and age < self._poll and self._take(digest)
+        if int(taken) < changed_at or age >= self._poll or not self._take(digest):
+            return False
+        self._is_new_until = time.monotonic() + (self._poll - age).total_seconds()
+        return True
 
     def _take(self, digest: bytes) -> bool:
         """Take the answer that is in Redis, unless it is the one that is held; False where it can't be read."""
@@ -89,13 +97,14 @@ class SharedRegistry:
             if self._take_new(changed_at):
                 self._client.delete(self._turn)
                 return self._snapshots
-            taken = server_time_us(self._client)
+            began, taken = time.monotonic(), server_time_us(self._client)
             found = self._pinned.apply(self._reader.read_models(self._names))
         except BaseException:
             self._client.pexpire(self._turn, self._pause)
             self._pause = min(self._pause * 2, self._poll)
             raise
         self._pause = min(FIRST_PAUSE, self._poll)
+        self._is_new_until = began + self._poll.total_seconds()
         data = to_json(found)
         digest = _digest(data)
         with self._client.pipeline() as pipeline:

@@ -140,3 +140,28 @@ def test_celery_has_the_members_that_are_used() -> None:
     pool = TaskPool(1, app=Celery(set_as_current=False))
     assert hasattr(pool.on_apply(int, (), {}), "f")
     pool.on_stop()
+
+
+def test_a_channel_that_is_closed_waits_for_no_bell(channel: BellChannel) -> None:
+    """Redis would answer after an hour, longer than any test may take."""
+    channel.brpop_timeout = 3600
+    channel.queue_declare("q")
+    channel.basic_consume("q", no_ack=True, callback=print, consumer_tag="t")
+    channel.client.connection = channel.client.connection_pool.get_connection()
+    channel._brpop_start()
+    assert channel._in_poll
+    channel.close()
+    assert channel.closed
+
+
+def test_a_bell_that_has_come_is_taken_as_the_channel_is_closed(channel: BellChannel) -> None:
+    taken: list[Any] = []
+    channel.queue_declare("q")
+    channel.basic_consume("q", no_ack=True, callback=taken.append, consumer_tag="t")
+    channel._put("q", {"body": "", "properties": {"delivery_info": {}, "delivery_tag": "1"}})
+    channel.client.connection = channel.client.connection_pool.get_connection()
+    channel._brpop_start()
+    awaited: Any = channel._in_poll
+    until(lambda: awaited.can_read(timeout=0), what="Redis has answered")
+    channel.close()
+    assert len(taken) == 1

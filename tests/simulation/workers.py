@@ -156,7 +156,8 @@ class Workers:
         upkeep = Upkeep(self._redis, None, settings=self._queue, bulk=Bulk(), metrics=upkeep_metrics())  # type: ignore[arg-type]
         now = server_time_us(self._redis)
         upkeep._cancel_late(now)
-        upkeep._ring(now)
+        upkeep._ring()
+        upkeep._tidy(now)
 
     def give_up(self) -> None:
         """A sweep that gives up the model unless it sees a worker; then the route is published again."""

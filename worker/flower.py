@@ -13,7 +13,8 @@ from shared import settings
 from shared.observability.log_file import keep_bounded
 from worker import flower_guard
 from worker.main import app
-from worker.process.shutdown import end_after, end_now
+from worker.process.ending import end_now
+from worker.process.shutdown import end_after
 
 PATIENCE: Final = timedelta(seconds=3)
 

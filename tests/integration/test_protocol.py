@@ -15,22 +15,25 @@ from tests.simulation.conditions import CALM, CHAOS, DROUGHT, POISONED, Conditio
 from tests.simulation.promises import Violation
 from tests.simulation.world import World
 
-FAULTS: dict[str, tuple[str, str, Conditions, int]] = {
-    "cancel drops the entry": ("if redis.call('LLEN', waiting) == 1 then", "if true then", CHAOS, 0),
-    "claim many": ("    break\n", "", POISONED, 0),
-    "a kept image expires": ("    redis.call('PERSIST', kept)\n", "", CHAOS, 0),
-    "an image outlives its entry": ("  drop_images(lane, {...})\n", "", CHAOS, 0),
+FAULTS: dict[str, tuple[str, str, Conditions, int, int]] = {
+    "cancel drops the entry": ("if redis.call('LLEN', waiting) == 1 then", "if true then", CHAOS, 0, 500),
+    "claim many": ("    break\n", "", POISONED, 0, 150),
+    "a kept image expires": ("    redis.call('PERSIST', kept)\n", "", CHAOS, 0, 500),
+    "an image outlives its entry": ("  drop_images(lane, {...})\n", "", CHAOS, 0, 500),
     "a shadow answers twice": (
         "and redis.call('XPENDING', SHADOW, WORKERS, entry, entry, 1)[1] then",
         "then",
         CHAOS,
-        50,
+        85,
+        500,
     ),
-    "images are counted off too early": ("XLEN', lane) == 0 then", "XLEN', lane) == 1 then", CHAOS, 0),
+    "images are counted off too early": ("XLEN', lane) == 0 then", "XLEN', lane) == 1 then", CHAOS, 0, 500),
 }
-"""A script's text, the faulty text that an earlier version had, the conditions in which it shows, a seed that shows it.
+"""A script's text, the faulty text that an earlier version had, the conditions in which it shows, a seed that shows it,
+and steps of a history.
 
-Where the product has changed so that this seed shows it no more, later ones are played until one does.
+Where the product has changed so that this seed shows it no more, later ones are played until one does: a second each,
+where a test takes long another seed may be written here.
 """
 
 
@@ -84,10 +87,10 @@ def break_script(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str
 def test_a_known_fault_is_found(
     simulate: Callable[..., tuple[int, int]], break_script: Callable[[str, str], None], fault: str
 ) -> None:
-    sound, broken, conditions, seed = FAULTS[fault]
+    sound, broken, conditions, seed, steps = FAULTS[fault]
     break_script(sound, broken)
     with pytest.raises(Violation):
-        simulate(conditions=conditions, histories=200, first=seed)
+        simulate(conditions=conditions, histories=200, steps=steps, first=seed)
 
 
 def test_a_late_result_does_not_bring_back_a_job_that_was_recorded_and_evicted(redis_client: redis.Redis) -> None:

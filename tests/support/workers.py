@@ -59,14 +59,6 @@ class Worker:
             time.sleep(0.1)
         return found[0]
 
-    def wait_until_said_like(self, words: str, *, seconds: float = LIMIT) -> None:
-        """Wait for a text anywhere in what it wrote; fails where the process ends or the time does."""
-        until = time.monotonic() + seconds
-        while words not in self.text:
-            assert self._process.poll() is None, self.text
-            assert time.monotonic() < until, self.text
-            time.sleep(0.1)
-
     def wait_for_end(self, *, seconds: float = LIMIT) -> int:
         """Return its exit status; fails where it has not ended in time."""
         return self._process.wait(timeout=seconds)

@@ -24,6 +24,7 @@ local TRACE = batch and 'upload_trace' or 'trace'
 local allowance = RATE ~= '' and allowance_of(RATE, INTERVAL, BURST)
 local unfinished = INFLIGHT_CAP and redis.call('ZCARD', INFLIGHT_OF_OWNER)
 local bytes_in = {}  -- by stream, measured once, for the first job that needs an entry in it
+local accepted, waiting_ids, depth = 0, {}, nil  -- what is written once for all jobs, and the lane's entries, read once
 
 -- Whether a stream of `depth` entries takes no more. Where it does take one more, its `size` in bytes is counted.
 local function is_full(stream, depth, size)
@@ -58,7 +59,7 @@ local function submit(job, idempotency, cache, waiting, id, request, image, vers
   -- Write the job; the arguments are further fields of its hash.
   local function accept(...)
     if allowance then allowance.take() end
-    if batch then redis.call('HINCRBY', batch, 'total', 1) end
+    accepted = accepted + 1
     redis.call('HSET', job, 'state', 'starting', 'owner', OWNER, 'batch', BATCH_ID, 'request', request, 'created', now, ...)
     if idempotency ~= '' then
       redis.call('SET', idempotency, id .. ' ' .. fingerprint)
@@ -87,7 +88,8 @@ local function submit(job, idempotency, cache, waiting, id, request, image, vers
   -- The job is unfinished from now on.
   local function begin_waiting()
     if unfinished then unfinished = unfinished + 1 end
-    redis.call('ZADD', INFLIGHT_OF_OWNER, now, id)
+    waiting_ids[#waiting_ids + 1] = now
+    waiting_ids[#waiting_ids + 1] = id
     if tell_start == '1' then redis.call('HSET', job, 'tell_start', '1') end
     if cancel_after ~= '0' then
       local deadline = string.format('%.0f', tonumber(now) + tonumber(cancel_after))
@@ -104,7 +106,8 @@ local function submit(job, idempotency, cache, waiting, id, request, image, vers
     return {'follow', id, now}
   end
 
-  local depth, staged, size = redis.call('XLEN', LANE), image == '', #image
+  depth = depth or redis.call('XLEN', LANE)
+  local staged, size = image == '', #image
   if staged then size = redis.call('STRLEN', STAGED .. id) end
   if is_full(LANE, depth, size) then return {'full', id} end
   if size == 0 then return {'unset', id} end
@@ -134,6 +137,7 @@ local function submit(job, idempotency, cache, waiting, id, request, image, vers
   else
     new = redis.call('XADD', LANE, '*', 'waiting', waiting, 'cache', cache, 'version', version, 'image', image, TRACE, trace)
   end
+  depth = depth + 1
   accept('lane', LANE, 'waiting', waiting, 'entry', new)
   redis.call('RPUSH', waiting, new, id)
   begin_waiting()
@@ -151,6 +155,9 @@ for key = SHARED_KEYS, #KEYS - 1, KEYS_OF_A_JOB do
   argument = argument + ARGUMENTS_OF_A_JOB
 end
 in_pieces(unwanted, function(...) redis.call('UNLINK', ...) end)
+-- Before `announce`, which takes those that ended here out again.
+in_pieces(waiting_ids, function(...) redis.call('ZADD', INFLIGHT_OF_OWNER, ...) end)
+if batch and accepted > 0 then redis.call('HINCRBY', batch, 'total', accepted) end
 announce(RECORD_TASK)
 if has_work then ring(BELL, QUEUE, PREDICT_TASK) end
 local left, until_all = -1, 0

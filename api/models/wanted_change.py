@@ -6,8 +6,9 @@ from typing import Any, Final
 
 from api.uploads.small_objects import is_number, is_whole
 from shared.domain.canary import is_steps
+from shared.domain.canary_changes import CanaryTerms
 from shared.domain.errors import InvalidParameter
-from shared.domain.model_changes import VERSION, CanaryTerms
+from shared.domain.model_changes import VERSION
 
 SHORTEST_SECONDS: Final = 1
 LEAST_TIMES: Final = 0.01

@@ -12,10 +12,10 @@ from cli.models.turns import in_turn
 from cli.models.watching import wait_until_true
 from cli.registry import connect
 from cli.terminal.lines import say
-from shared.domain import model_changes
+from shared.domain import model_changes, registry_change
 from shared.domain.identifiers import ModelName
-from shared.domain.model_changes import Change
 from shared.domain.registered_model import RegisteredModel
+from shared.domain.registry_change import Change
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -70,7 +70,7 @@ def change(client: "MlflowClient", home: Path, name: str, plan: Plan) -> Change:
         with telling(home):
             planned = plan(registered_model(client, name))
         with refusing():
-            model_changes.carry_out(writer, model, planned.writes)
+            registry_change.carry_out(writer, model, planned.writes)
     return planned
 
 

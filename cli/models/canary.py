@@ -15,9 +15,10 @@ from cli.registry import connect
 from cli.terminal.lines import say
 from cli.terminal.refused import Refused
 from shared.domain.ages import written_age
+from shared.domain.canary_changes import CanaryTerms, begin_canary, read_canary, stop_canary
 from shared.domain.identifiers import ModelName
-from shared.domain.model_changes import CanaryTerms, Change, Write, begin_canary, read_canary, stop_canary
 from shared.domain.model_route import CHALLENGER, CHAMPION
+from shared.domain.registry_change import Change, Write
 from shared.domain.written_numbers import written
 
 STOP_PATIENCE: Final = timedelta(seconds=60)

@@ -6,7 +6,7 @@ import typer
 
 from shared.domain.ages import parse_age
 from shared.domain.canary import is_steps
-from shared.domain.model_changes import CanaryTerms
+from shared.domain.canary_changes import CanaryTerms
 
 
 def read_terms(

@@ -16,7 +16,7 @@ from cli.models.long_wait import LongWait
 from cli.stack.supervisor import state
 from cli.terminal.refused import Refused
 from shared.domain.identifiers import ModelName
-from shared.domain.model_changes import Registry
+from shared.domain.registry_change import Registry
 from shared.queue.connection.clients import connect_briefly
 from shared.queue.model_turns import LONGEST, ModelTurns, Turn, TurnLost, WriterInTurn
 from shared.settings import Redis

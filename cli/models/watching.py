@@ -15,8 +15,8 @@ from cli.stack.supervisor import state
 from cli.terminal.lines import first_line, say
 from cli.terminal.refused import Refused
 from shared.domain.identifiers import ModelName, VersionNumber
-from shared.domain.model_changes import Change
 from shared.domain.model_route import CHAMPION
+from shared.domain.registry_change import Change
 from shared.queue import model_routes, route_readers
 from shared.queue.connection.clients import connect
 from shared.queue.inspection.gauges import Gauges

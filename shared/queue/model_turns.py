@@ -13,7 +13,7 @@ from uuid import uuid4
 import redis
 
 from shared.domain.identifiers import ModelName, VersionNumber
-from shared.domain.model_changes import Registry
+from shared.domain.registry_change import Registry
 from shared.queue import keys
 from shared.queue.lua import Script, Scripts
 

@@ -35,8 +35,7 @@ class Killed(BaseException):
 class DyingWriter(RegistryWriter):
     """Dies before a write once so many were made, or fails by `end`."""
 
-    left = 10**9
-    end: BaseException = Killed()
+    left, end = 10**9, Killed()
 
     def _client(self) -> Any:
         if self.left <= 0:

@@ -14,9 +14,9 @@ import redis
 
 from cli.models import aliases, canary, run, turns, watching
 from cli.terminal.refused import Refused
-from shared.domain import model_changes
+from shared.domain import registry_change
+from shared.domain.canary_changes import CanaryTerms
 from shared.domain.identifiers import ModelName, VersionKey, VersionNumber
-from shared.domain.model_changes import CanaryTerms
 from shared.domain.model_route import Agreement, Gone, Route, Version
 from shared.queue import keys, model_routes
 from shared.queue.model_turns import ModelTurns
@@ -178,14 +178,14 @@ def test_no_other_change_begins_between_what_a_command_reads_and_writes(
     if command == "canary --off":
         canary.start(tmp_path, NAME, "1", CanaryTerms())
     turns_taken: list[str] = []
-    carry_out = model_changes.carry_out
+    carry_out = registry_change.carry_out
 
     def carry_out_beside_others(*arguments: Any) -> None:
         before = registry.client.get_registered_model(NAME)
         with ModelTurns(redis_client, worker="another").held(ModelName(NAME)) as turn:
             assert turn is None
         with monkeypatch.context() as briefly:
-            briefly.setattr(model_changes, "carry_out", carry_out)
+            briefly.setattr(registry_change, "carry_out", carry_out)
             briefly.setattr(turns, "PATIENCE", timedelta(milliseconds=1))
             for name in ("promote", "rollback", "challenger", "shadow", "canary"):
                 with pytest.raises(Refused, match="Another change of zoo has been under way"):
@@ -196,7 +196,7 @@ def test_no_other_change_begins_between_what_a_command_reads_and_writes(
         carry_out(*arguments)
 
     with monkeypatch.context() as watched, contextlib.suppress(Refused):  # no worker moves a canary's traffic back
-        watched.setattr(model_changes, "carry_out", carry_out_beside_others)
+        watched.setattr(registry_change, "carry_out", carry_out_beside_others)
         COMMANDS[command](tmp_path)
     assert len(turns_taken) == 5
     # Its turn ended with it.
@@ -213,13 +213,13 @@ def test_a_command_whose_turn_is_over_writes_nothing_more(
 ) -> None:
     published(aliases={}, versions={})
     registry.client.set_registered_model_alias(NAME, "champion", "1")
-    carry_out = model_changes.carry_out
+    carry_out = registry_change.carry_out
 
     def carry_out_late(*arguments: Any) -> None:
         redis_client.set(keys.model_turn(ModelName(NAME)), "another's")
         carry_out(*arguments)
 
-    monkeypatch.setattr(model_changes, "carry_out", carry_out_late)
+    monkeypatch.setattr(registry_change, "carry_out", carry_out_late)
     with pytest.raises(Refused, match="somebody else may change zoo now"):
         aliases.promote(tmp_path, NAME, "2", wait=False)
     assert champion() == "1"

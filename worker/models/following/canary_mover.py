@@ -13,8 +13,8 @@ import redis
 from shared.domain.canary import CANARY_TAG, Canary, Phase, decide, decide_deleted, decide_unloadable
 from shared.domain.canary_traffic import Traffic, changed_by_others, left_share, wanted_traffic
 from shared.domain.identifiers import ModelName
-from shared.domain.model_changes import Registry
 from shared.domain.model_route import CHALLENGER, CHALLENGER_PERCENT, CHAMPION, PREVIOUS_CHAMPION
+from shared.domain.registry_change import Registry
 from shared.domain.written_numbers import whole_number
 from shared.queue import canary_figures, model_routes
 from worker.models.failure_text import failure_text

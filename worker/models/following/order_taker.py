@@ -8,12 +8,13 @@ from typing import Any, Final
 
 import redis
 
-from shared.domain import model_changes
+from shared.domain import canary_changes, model_changes, registry_change
+from shared.domain.canary_changes import CanaryTerms
 from shared.domain.errors import ChangeRefused
 from shared.domain.identifiers import ModelName
-from shared.domain.model_changes import CanaryTerms, Change, Registry
 from shared.domain.model_orders import ModelOrder
 from shared.domain.registered_model import READY, RegisteredModel
+from shared.domain.registry_change import Change, Registry
 from shared.queue.model_orders import OrderBook
 from shared.queue.registry_hints import CHANGED, RegistryHints
 from worker.models.failure_text import failure_text
@@ -30,7 +31,7 @@ AGAIN: Final = timedelta(seconds=1)
 ENDING: Final[dict[str, Callable[[RegisteredModel], Change]]] = {
     "challenger": model_changes.end_challenger,
     "shadow": model_changes.end_shadow,
-    "canary": model_changes.stop_canary,
+    "canary": canary_changes.stop_canary,
 }
 SHARED: Final[dict[str, Callable[..., Change]]] = {
     "challenger": model_changes.begin_challenger,
@@ -109,7 +110,7 @@ class OrderTaker:
             # Whoever was killed half-way left the plan, which names the versions: a new one might go further.
             plan = plan or self._book.begin(order.id, self._plan(order).to_text())
             change = Change.from_text(plan)
-            model_changes.carry_out(writer, order.model, change.writes)
+            registry_change.carry_out(writer, order.model, change.writes)
             if change.writes:
                 self._hints.give(CHANGED)
         except NotRegistered:
@@ -149,7 +150,7 @@ class OrderTaker:
             return SHARED[order.change](model, version, percent=given["percent"])
         elif order.change == "canary":
             terms = CanaryTerms(**{**given["terms"], "steps": tuple(given["terms"]["steps"])})
-            return model_changes.begin_canary(model, version, terms, now=self._registry.now())
+            return canary_changes.begin_canary(model, version, terms, now=self._registry.now())
         raise ChangeRefused(reason=f"This worker does not know the change {order.change!r}: it is of another release")
 
     def _read(self, name: ModelName) -> RegisteredModel:

@@ -7,7 +7,7 @@ from functools import partial
 import redis
 
 from shared.domain.identifiers import ModelName
-from shared.domain.model_changes import Registry
+from shared.domain.registry_change import Registry
 from shared.queue.model_turns import ModelTurns, WriterInTurn
 from shared.queue.server_clock import server_time
 from worker.models.registry.registry_reader import RegistryReader

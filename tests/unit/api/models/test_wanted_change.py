@@ -6,8 +6,8 @@ import pytest
 
 from api.models import wanted_change
 from api.models.wanted_change import read_canary_terms, read_percent, read_text
+from shared.domain.canary_changes import CanaryTerms
 from shared.domain.errors import InvalidParameter
-from shared.domain.model_changes import CanaryTerms
 
 
 def test_what_is_null_or_left_out_is_as_the_command_has_it() -> None:

@@ -4,7 +4,7 @@ import pytest
 import typer
 
 from cli.models.canary_terms import read_terms
-from shared.domain.model_changes import CanaryTerms
+from shared.domain.canary_changes import CanaryTerms
 
 
 def test_the_usual_terms() -> None:

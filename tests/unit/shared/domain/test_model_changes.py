@@ -5,13 +5,14 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from shared.domain import model_changes
+from shared.domain import canary_changes, model_changes
 from shared.domain.canary import CANARY_TAG, Phase
+from shared.domain.canary_changes import CanaryTerms
 from shared.domain.errors import ChangeRefused
 from shared.domain.identifiers import ModelName, VersionNumber
-from shared.domain.model_changes import CanaryTerms, Change, carry_out
 from shared.domain.model_route import CHALLENGER_PERCENT, PREVIOUS_CHAMPION, SHADOW_PERCENT
 from shared.domain.registered_model import READY, RegisteredModel
+from shared.domain.registry_change import Change, carry_out
 
 DIGITS = ModelName("digits")
 
@@ -123,7 +124,7 @@ PLANS: dict[str, tuple[RegisteredModel, Callable[[RegisteredModel], Change]]] = 
     ),
     "shadow": (digits(champion="2"), lambda model: model_changes.begin_shadow(model, "10", percent=3)),
     "shadow --off": (replace(digits(champion="2", shadow="10"), tags={SHADOW_PERCENT: "3"}), model_changes.end_shadow),
-    "canary": (digits(champion="2"), lambda model: model_changes.begin_canary(model, "10", CanaryTerms(), now=1.0)),
+    "canary": (digits(champion="2"), lambda model: canary_changes.begin_canary(model, "10", CanaryTerms(), now=1.0)),
 }
 
 
@@ -208,7 +209,7 @@ def test_what_can_not_have_a_share_is_refused(number: str, model: RegisteredMode
     for plan in (
         lambda: model_changes.begin_challenger(model, number, percent=1),
         lambda: model_changes.begin_shadow(model, number, percent=1),
-        lambda: model_changes.begin_canary(model, number, CanaryTerms(), now=0.0),
+        lambda: canary_changes.begin_canary(model, number, CanaryTerms(), now=0.0),
     ):
         assert reason in refused(plan)
 
@@ -216,13 +217,13 @@ def test_what_can_not_have_a_share_is_refused(number: str, model: RegisteredMode
 def test_a_shadow_or_a_canary_is_another_version_than_the_champion() -> None:
     model = digits(champion="2")
     assert "is its champion" in refused(lambda: model_changes.begin_shadow(model, "2", percent=1))
-    assert "is its champion" in refused(lambda: model_changes.begin_canary(model, "2", CanaryTerms(), now=0.0))
+    assert "is its champion" in refused(lambda: canary_changes.begin_canary(model, "2", CanaryTerms(), now=0.0))
 
 
 def test_a_canary_begins_once_and_is_stopped_once() -> None:
     model = digits(champion="1")
-    begun = after(model, model_changes.begin_canary(model, "2", CanaryTerms(steps=(5, 100), every=60.0), now=7.0))
-    canary = model_changes.read_canary(begun)
+    begun = after(model, canary_changes.begin_canary(model, "2", CanaryTerms(steps=(5, 100), every=60.0), now=7.0))
+    canary = canary_changes.read_canary(begun)
     assert canary is not None
     assert (canary.version, canary.champion, canary.began, canary.steps, canary.every) == (
         "2",
@@ -231,13 +232,13 @@ def test_a_canary_begins_once_and_is_stopped_once() -> None:
         (5, 100),
         60.0,
     )
-    assert "runs" in refused(lambda: model_changes.begin_canary(begun, "10", CanaryTerms(), now=8.0))
-    stopped = after(begun, model_changes.stop_canary(begun))
-    canary = model_changes.read_canary(stopped)
+    assert "runs" in refused(lambda: canary_changes.begin_canary(begun, "10", CanaryTerms(), now=8.0))
+    stopped = after(begun, canary_changes.stop_canary(begun))
+    canary = canary_changes.read_canary(stopped)
     assert canary is not None
     assert (canary.phase, canary.moving) == (Phase.STOPPED, True)
-    assert model_changes.stop_canary(stopped).writes == ()
-    assert model_changes.stop_canary(model).said == "No canary of digits runs."
+    assert canary_changes.stop_canary(stopped).writes == ()
+    assert canary_changes.stop_canary(model).said == "No canary of digits runs."
 
 
 @pytest.mark.parametrize(
@@ -254,12 +255,12 @@ def test_the_champion_is_not_given_a_share_beside_itself(begin: Callable[..., Ch
 
 def test_a_canary_waits_for_the_challenger_to_end() -> None:
     model = digits(champion="1", challenger="2")
-    assert "is the challenger" in refused(lambda: model_changes.begin_canary(model, "10", CanaryTerms(), now=0.0))
+    assert "is the challenger" in refused(lambda: canary_changes.begin_canary(model, "10", CanaryTerms(), now=0.0))
 
 
 def test_a_tag_that_holds_no_canary_is_told() -> None:
     model = replace(digits(champion="1"), tags={CANARY_TAG: "soon"})
-    assert "Delete the tag to begin anew" in refused(lambda: model_changes.read_canary(model))
+    assert "Delete the tag to begin anew" in refused(lambda: canary_changes.read_canary(model))
 
 
 def test_a_change_survives_as_text() -> None:

@@ -19,6 +19,8 @@ CHUNK: Final = 2000
 """Rows deleted in one commit: about 30 ms."""
 LONGEST: Final = timedelta(milliseconds=500)
 """How long a sweep, which comes every 2 s, may delete."""
+PAUSE: Final = timedelta(seconds=10)
+"""Time between two looks where the first found nothing: each is two statements at least."""
 
 
 class Retention:
@@ -37,11 +39,14 @@ class Retention:
         self._settings = settings
         self._secret_overlap = secret_overlap
         self._now = now
+        self._next = 0.0
         self._read_to: PredictionId | None = None
         self._read_from: PredictionId | None = None
 
     def sweep(self) -> int:
         """Delete for half a second at most; return how many rows. While Postgres is away it logs that and returns 0."""
+        if time.monotonic() < self._next:
+            return 0
         end, deleted = time.monotonic() + LONGEST.total_seconds(), 0
         try:
             with self._engine.connect() as connection:
@@ -51,6 +56,9 @@ class Retention:
                         break
         except SQLAlchemyError as error:
             log.warning("retention_put_off", extra={"error": type(error).__name__})
+        else:
+            if not deleted:
+                self._next = time.monotonic() + PAUSE.total_seconds()
         if deleted:
             log.info("deleted", extra={"rows": deleted})
         return deleted

@@ -72,6 +72,20 @@ def test_rows_past_their_retention_are_deleted_and_others_stay(engine: Engine, a
     assert sweep(engine) == 0
 
 
+def test_where_nothing_was_found_nothing_is_asked_for_a_while(
+    engine: Engine, add: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, keeps = time.monotonic(), keeper(engine)
+    monkeypatch.setattr(housekeeping.time, "monotonic", lambda: now)
+    assert keeps.sweep() == 0
+    add(OLD)
+    assert keeps.sweep() == 0
+    now += housekeeping.PAUSE.total_seconds()
+    assert keeps.sweep() == 1
+    add(OLD)
+    assert keeps.sweep() == 1  # there may be more where there was something
+
+
 def test_without_the_setting_everything_is_kept(engine: Engine, add: Callable[..., str]) -> None:
     kept = add(datetime(2020, 1, 1, tzinfo=UTC))
     assert sweep(engine, Retention()) == 0

@@ -1,6 +1,7 @@
 """Register a known architecture with the user's weights, or an ONNX file, as the next version of a model."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -10,11 +11,13 @@ from typing import Any, Final
 from cli.given_files import MIB, read_given
 from cli.home import command_line
 from cli.models.architectures import Architecture, onnx_file, timm_model, torchvision_model
+from cli.models.long_wait import telling_that_it_goes_on
 from cli.models.register_once import register_once
 from cli.models.registered import refusing
 from cli.registry import connect
 from cli.terminal.lines import say
 from cli.terminal.refused import Refused
+from shared.domain.task import TASKS_OF
 
 LARGEST_LABELS: Final = 16 * MIB
 
@@ -47,27 +50,37 @@ def add(home: Path, name: str, wanted: Wanted) -> None:
         raise Refused("Say what to add, once: --torchvision NAME, --timm NAME or --onnx FILE.")
     if wanted.onnx is None and (wanted.weights is None) != wanted.random:
         raise Refused("Say which weights: --weights FILE, or --random for random ones, which answer anything.")
-    client = connect(home)
+    if wanted.onnx is not None and (wanted.weights is not None or wanted.random):
+        raise Refused("An ONNX file has its weights: leave out --weights and --random.")
+    if not name.strip() or {"/", ":"} & set(name):
+        raise Refused(f"{name!r} can't be a model's name: it has to have characters, and no '/' or ':' among them.")
+    if wanted.onnx is None and wanted.mode == "L":
+        raise Refused("This architecture takes pictures of three channels, which --mode L does not give.")
     image = {"pad": wanted.pad, "fill": wanted.fill, "mode": wanted.mode}
     given = {
-        "labels": _labels(wanted.labels),
+        "labels": read_labels(wanted.labels),
         "task": wanted.task,
         "size": _size(wanted.size),
         "image": {name: value for name, value in image.items() if value is not None},
         "raw_boxes": wanted.raw_boxes,
         "threshold": wanted.threshold,
     }
-    if wanted.onnx is not None:
-        made = onnx_file(_existing(wanted.onnx), given)
-    else:
-        build, architecture = (
-            (torchvision_model, wanted.torchvision) if wanted.torchvision else (timm_model, wanted.timm)
-        )
-        made = build(str(architecture), _existing(wanted.weights) if wanted.weights else None, given)
-    with refusing():
-        number, is_new = register_once(
-            client, name, _content(wanted, made), partial(_log, made), may_be_registered=not wanted.random
-        )
+    weights = _existing(wanted.weights) if wanted.weights else None
+    graph = _existing(wanted.onnx) if wanted.onnx else None
+    # After the checks above: MLflow takes seconds to be imported, and so does torch.
+    client = connect(home)
+    with telling_that_it_goes_on(f"Still making a version of {name}"):
+        if graph is not None:
+            made = onnx_file(graph, given)
+        elif wanted.torchvision is not None:
+            made = torchvision_model(wanted.torchvision, weights, given)
+        else:
+            made = timm_model(str(wanted.timm), weights, given)
+        _check_use(made.metadata["task"], given)
+        with refusing():
+            number, is_new = register_once(
+                client, name, _content(wanted, made), partial(_log, made), may_be_registered=not wanted.random
+            )
     labels = made.metadata.get("labels") or ()
     answers = f"{made.metadata['task']}, {len(labels)} labels" if labels else made.metadata["task"]
     begun = f"Registered version {number} of {name}" if is_new else f"Version {number} of {name} is this already"
@@ -76,12 +89,23 @@ def add(home: Path, name: str, wanted: Wanted) -> None:
     say(f"Let it serve:   {command_line(f'models promote {name} {number}', home)}")
 
 
-def _labels(file: Path | None) -> list[str] | None:
-    """Return a file's labels, one a line in the order of the scores; None where no file is given."""
+def _check_use(task: str, given: Mapping[str, Any]) -> None:
+    """Raise Refused for an option that means nothing for the task: whoever gave it expects it to do something."""
+    for option, value in given.items():
+        tasks = TASKS_OF.get(option)
+        if value is not None and tasks is not None and task not in tasks:
+            raise Refused(
+                f"--{option.replace('_', '-')} means nothing for the task {task}: it is of {', '.join(tasks)}."
+            )
+
+
+def read_labels(file: Path | None) -> list[str] | None:
+    """Return a file's labels, one a line in the order of the scores; None where no file is given. Raises Refused."""
     if file is None:
         return None
     try:
-        lines = read_given(_existing(file), most=LARGEST_LABELS).decode().splitlines()
+        # -sig: editors of Windows begin a file with a mark, which would belong to the first label.
+        lines = read_given(_existing(file), most=LARGEST_LABELS).decode("utf-8-sig").splitlines()
     except OSError as error:
         raise Refused(f"{file} can't be read: {error.strerror}.") from None
     except UnicodeDecodeError:
@@ -112,15 +136,13 @@ def _content(wanted: Wanted, made: Architecture) -> dict[str, Any]:
     """Return all that makes a model what it is: other versions of its packages may export another graph."""
     return {
         "architecture": [wanted.torchvision, wanted.timm],
-        "file": _sha256(wanted.onnx or wanted.weights),
+        "files": [_sha256(file) for file in made.files],
         "metadata": made.metadata,
         "packages": {package: version(package) for package in made.packages},
     }
 
 
-def _sha256(file: Path | None) -> str | None:
-    if file is None:
-        return None
+def _sha256(file: Path) -> str:
     with file.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 

@@ -18,6 +18,7 @@ LONGEST: Final = 1000
 _UNDER: Final = ("state_dict", "model", "model_state_dict")
 """Where training scripts keep the weights in what they save."""
 
+_CHANNELS: Final = (1, 3)
 _WITH_BACKGROUND: Final = ("detection", "segmentation")
 _BACKGROUND: Final = (
     " Most such models of torchvision have the background as class 0: it is the first line of --labels."
@@ -38,11 +39,12 @@ Given = Mapping[str, Any]
 class Architecture:
     """A model with its metadata; `log` logs it with MLflow in the run that is active, in a serialization format.
 
-    `packages` are those that it needs where it is loaded.
+    `packages` are those that it needs where it is loaded, `files` those that have its weights.
     """
 
     metadata: dict[str, Any]
     packages: list[str]
+    files: list[Path]
     log: Callable[[str], Any]
 
 
@@ -56,10 +58,14 @@ def torchvision_model(name: str, weights: Path | None, given: Given) -> Architec
     metadata = _contract(preset, given)
     builder = get_model_builder(name)
     # The backbone's weights would be downloaded, and are replaced by those that are given.
-    options = {"weights_backbone": None} if "weights_backbone" in inspect.signature(builder).parameters else {}
-    module = builder(weights=None, num_classes=len(metadata["labels"]), **options)
+    options: dict[str, Any] = (
+        {"weights_backbone": None} if "weights_backbone" in inspect.signature(builder).parameters else {}
+    )
+    if labels := metadata.get("labels"):  # an embedding has none: its outputs are as many as in the preset
+        options["num_classes"] = len(labels)
+    module = builder(weights=None, **options)
     hint = _BACKGROUND if metadata["task"] in _WITH_BACKGROUND else ""
-    return _torch(_with_weights(module, weights, hint=hint), metadata, ["torch", "torchvision"])
+    return _torch(_with_weights(module, weights, hint=hint), weights, metadata, ["torch", "torchvision"])
 
 
 def timm_model(name: str, weights: Path | None, given: Given) -> Architecture:
@@ -72,7 +78,7 @@ def timm_model(name: str, weights: Path | None, given: Given) -> Architecture:
         raise Refused(_unknown("timm", name, timm.list_models()))
     labels = given["labels"]
     module = timm.create_model(name, pretrained=False, **({"num_classes": len(labels)} if labels else {}))
-    return _torch(_with_weights(module, weights), _contract(module, given), ["torch", "timm"])
+    return _torch(_with_weights(module, weights), weights, _contract(module, given), ["torch", "timm"])
 
 
 def onnx_file(file: Path, given: Given) -> Architecture:
@@ -83,25 +89,64 @@ def onnx_file(file: Path, given: Given) -> Architecture:
     except ModuleNotFoundError as error:
         raise Refused(f"This needs {error.name}: pip install onnx onnxruntime") from None
     try:
-        model = onnx.load(str(file))
+        model = onnx.load(str(file), load_external_data=False)
+        beside = [file.parent / name for name in names_of_files_beside(model.graph)]
+        onnx.load_external_data_for_model(model, str(file.parent))
     except Exception as error:  # noqa: BLE001  protobuf's errors have no common class but this
-        raise Refused(f"{file} is no ONNX file: {_one_line(error)}") from None
-    shape = [axis.dim_value for axis in model.graph.input[0].type.tensor_type.shape.dim]
-    image: dict[str, Any] = {}
-    if len(shape) == 4 and all(shape[2:]):  # noqa: PLR2004  images, channels, height, width
-        image = {"resize_size": shape[2:], "mode": "L" if shape[1] == 1 else "RGB"}
-    if not image and given["size"] is None:
+        raise Refused(f"{file} is no ONNX file, or not a whole one: {_one_line(error)}") from None
+    image = image_of_graph(model.graph, file, given)
+    if "resize_size" not in image and given["size"] is None:
         raise Refused("The graph leaves the input's size open: say it, as --size 320 or --size 480x640.")
-    metadata = _contract(None, {**given, "image": image | given["image"]})
+    size = None if "resize_size" in image else given["size"]
+    metadata = _contract(None, {**given, "size": size, "image": image | given["image"]})
     packages = ["onnx", "onnxruntime"]
 
     def log(_: str) -> Any:
         return mlflow.onnx.log_model(model, name="model", metadata=metadata, pip_requirements=packages)
 
-    return Architecture(metadata, packages, log)
+    return Architecture(metadata, packages, [file, *beside], log)
 
 
-def _torch(module: "torch.nn.Module", metadata: dict[str, Any], packages: list[str]) -> Architecture:
+def names_of_files_beside(graph: Any) -> list[str]:
+    """Return the names of the files that hold a graph's weights, where they are not in the graph's own."""
+    places = (entry for weights in graph.initializer for entry in weights.external_data if entry.key == "location")
+    return sorted({entry.value for entry in places})
+
+
+def image_of_graph(graph: Any, file: Path, given: Given) -> dict[str, Any]:
+    """Return what a graph fixes of `image`; raises Refused where that contradicts what was given.
+
+    Batches are (images, channels, height, width), (images, height, width, channels) or grey (images, height, width).
+    """
+    weights = {one.name for one in graph.initializer}  # older files list them among the inputs
+    inputs = [one for one in graph.input if one.name not in weights]
+    if len(inputs) != 1:
+        names = ", ".join(one.name for one in inputs) or "none"
+        raise Refused(f"{file} has no graph that can be served: its inputs are {names}, and it may have one, images.")
+    sizes = [axis.dim_value for axis in inputs[0].type.tensor_type.shape.dim][1:]  # 0 where any size is taken
+    image: dict[str, Any] = {}
+    if len(sizes) == 3:  # noqa: PLR2004  with channels
+        is_last = sizes[2] in _CHANNELS and sizes[0] not in _CHANNELS
+        channels, sizes = (sizes[2], sizes[:2]) if is_last else (sizes[0], sizes[1:])
+        if channels in _CHANNELS:
+            image["mode"] = "L" if channels == 1 else "RGB"
+    elif len(sizes) == 2:  # noqa: PLR2004  without
+        image["mode"] = "L"
+    mode = given["image"].get("mode")
+    if mode is not None and "mode" in image and (mode == "L") != (image["mode"] == "L"):
+        count = "one channel" if image["mode"] == "L" else "three channels"
+        raise Refused(f"The graph takes pictures of {count}, which --mode {mode} does not give.")
+    if len(sizes) == 2 and all(sizes):  # noqa: PLR2004  height, width
+        if given["size"] is not None and [*given["size"]] != sizes:
+            wanted, other = ("x".join(map(str, one)) for one in (sizes, given["size"]))
+            raise Refused(f"The graph takes pictures of {wanted} (height x width), not of {other}: leave out --size.")
+        image["resize_size"] = sizes
+    return image
+
+
+def _torch(
+    module: "torch.nn.Module", weights: Path | None, metadata: dict[str, Any], packages: list[str]
+) -> Architecture:
     import mlflow.pytorch  # noqa: PLC0415  slow
     import torch  # noqa: PLC0415
 
@@ -122,7 +167,7 @@ def _torch(module: "torch.nn.Module", metadata: dict[str, Any], packages: list[s
             pip_requirements=packages,
         )
 
-    return Architecture(metadata, packages, log)
+    return Architecture(metadata, packages, [weights] if weights else [], log)
 
 
 def _with_weights(module: "torch.nn.Module", file: Path | None, *, hint: str = "") -> "torch.nn.Module":
@@ -136,18 +181,28 @@ def _with_weights(module: "torch.nn.Module", file: Path | None, *, hint: str = "
         return module
     try:
         found = torch.load(file, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:
-        raise Refused(f"{file} holds more than tensors: save model.state_dict() with torch.save.") from None
-    except Exception as error:  # noqa: BLE001  torch and pickle raise all kinds of errors for other files
+    except (OSError, RuntimeError) as error:
         raise Refused(f"{file} has no weights that can be read: {_one_line(error)}") from None
+    except Exception as error:  # noqa: BLE001  torch and pickle raise all kinds of errors for other files
+        if isinstance(error, pickle.UnpicklingError) and _is_saved_by_torch(file):
+            raise Refused(f"{file} holds more than tensors: save model.state_dict() with torch.save.") from None
+        raise Refused(f"{file} is no file of weights: save model.state_dict() with torch.save.") from None
     for key in _UNDER:
         found = found[key] if isinstance(found, dict) and isinstance(found.get(key), dict) else found
+    if not isinstance(found, dict) or not all(isinstance(name, str) for name in found):
+        raise Refused(f"{file} has no weights with names: save model.state_dict() with torch.save.")
     try:
         # Saved from DataParallel or a compiled module, each name has a word in front.
         module.load_state_dict({_bare(name): value for name, value in found.items()})
-    except (RuntimeError, AttributeError, TypeError) as error:
+    except (RuntimeError, TypeError) as error:
         raise Refused(f"{file} does not fit: {_one_line(error)}{hint}") from None
     return module
+
+
+def _is_saved_by_torch(file: Path) -> bool:
+    """Tell whether a file begins as a zip, which torch.save writes, or as a pickle, which old releases wrote."""
+    with file.open("rb") as saved:
+        return saved.read(2) in (b"PK", b"\x80\x02")
 
 
 def _bare(name: str) -> str:

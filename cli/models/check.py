@@ -14,6 +14,8 @@ from cli.home import command_line
 from cli.models.registered import registered_model, telling
 from cli.models.separate_environment import environment_for
 from cli.registry import connect, registry_environment
+from cli.stack.supervisor.programs import ending_with_this_process
+from cli.terminal.interrupts import terminated_as_interrupted
 from cli.terminal.lines import say
 from cli.terminal.refused import Refused
 from shared import settings
@@ -34,13 +36,23 @@ _SHOWING: Final = 2
 
 
 def check(home: Path, text: str, *, image: Path | None, install: bool) -> None:
-    """Check what a reference names and print what was found; raises SystemExit with 1 where it can't be served."""
+    """Check what a reference names and print what was found; raises SystemExit with 1 where it can't be served.
+
+    Its process ends with this one, however that ends.
+    """
     if image is not None and not image.is_file():
         raise Refused(f"{image} is not a file.")
+    with terminated_as_interrupted():
+        code = _checked(home, text, image=image, install=install)
+    if code:
+        raise SystemExit(1)
+
+
+def _checked(home: Path, text: str, *, image: Path | None, install: bool) -> int:
+    """Run the process that checks; return its exit status, of which 0 says that a worker would serve the version."""
     uri, environment = _model_uri(home, text)
     python = Path(sys.executable)
     if install:
-        say(f"Installing the requirements of {uri} into an environment of its own …")
         python = environment_for(home, uri, environment)
     # -P: without it a module in the current folder would be found here, and not where the workers run.
     command = [str(python), "-P", "-W", "ignore", "-m", "worker.models.check", uri]
@@ -59,8 +71,7 @@ def check(home: Path, text: str, *, image: Path | None, install: bool) -> None:
     if code == _PACKAGE_MISSING and not install:
         hint = command_line(f"models check {text} --install", home)
         say(f"Try it in an environment that has the model's requirements: {hint}")
-    if code:
-        raise SystemExit(1)
+    return code
 
 
 def _show_end(printed: BinaryIO) -> None:
@@ -79,6 +90,7 @@ def _run(command: list[str], uri: str, environment: dict[str, str], printed: Bin
     predict = settings.read(settings.Predict)
     longest = predict.load_timeout + predict.timeout
     end = time.monotonic() + longest.total_seconds()
+    command = list(ending_with_this_process(command))
     with subprocess.Popen(command, env=os.environ | environment, stderr=printed) as process:  # noqa: S603  our own
         try:
             while (left := end - time.monotonic()) > 0:

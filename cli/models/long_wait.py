@@ -1,13 +1,20 @@
-"""A wait of which one line is said where it takes long, so that nobody wonders whether anything happens."""
+"""Waits of which a line is said where they take long, so that nobody wonders whether anything happens."""
 
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
+from typing import Final
 
 from cli.terminal.lines import say
 
+EVERY: Final = timedelta(seconds=30)
+"""After so long `telling_that_it_goes_on` says a line, again and again."""
+
 
 class LongWait:
-    """Begins when it is made."""
+    """Begins when it is made; says one line."""
 
     def __init__(self, *, late: timedelta) -> None:
         """`late`: after so long a line is said."""
@@ -25,3 +32,21 @@ class LongWait:
         if not self._is_told and self.seconds > self._late.total_seconds():
             self._is_told = True
             say(line)
+
+
+@contextmanager
+def telling_that_it_goes_on(what: str, *, every: timedelta = EVERY) -> Iterator[None]:
+    """Say again and again that the block still runs, where it waits in others' code and can't say so itself."""
+    began, is_over = time.monotonic(), threading.Event()
+
+    def tell() -> None:
+        while not is_over.wait(every.total_seconds()):
+            say(f"{what}, for {time.monotonic() - began:.0f} s now …")
+
+    teller = threading.Thread(target=tell, daemon=True)
+    teller.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        teller.join()

@@ -1,6 +1,8 @@
 """What a model version computes for an image: its task, which decides the form of its outputs."""
 
+from collections.abc import Mapping
 from enum import StrEnum
+from typing import Final
 
 
 class Task(StrEnum):
@@ -25,3 +27,19 @@ class Task(StrEnum):
     def needs_labels(self) -> bool:
         """Whether the model's classes have to be named."""
         return self in (Task.CLASSIFICATION, Task.MULTILABEL, Task.DETECTION, Task.SEGMENTATION)
+
+
+TASKS_OF: Final[Mapping[str, tuple[Task, ...]]] = {
+    "labels": tuple(task for task in Task if task.needs_labels),
+    "top_k": (Task.CLASSIFICATION, Task.MULTILABEL),
+    "activation": (Task.CLASSIFICATION, Task.MULTILABEL, Task.SEGMENTATION),
+    "threshold": (Task.MULTILABEL, Task.DETECTION, Task.SEGMENTATION),
+    "max_detections": (Task.DETECTION,),
+    "raw_boxes": (Task.DETECTION,),
+    "iou_threshold": (Task.DETECTION,),
+    "values": (Task.REGRESSION,),
+    "normalize": (Task.EMBEDDING,),
+    "encoding": (Task.EMBEDDING,),
+    "max_bytes": (Task.JSON,),
+}
+"""The tasks for which a key of the metadata means something; keys that are not here mean something for all."""

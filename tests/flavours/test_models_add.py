@@ -39,6 +39,20 @@ def test_an_architecture_of_timm_is_added_and_a_worker_would_serve_it(tmp_path: 
     assert "A worker would serve it." in told
 
 
+def test_an_onnx_file_with_other_weights_beside_it_is_another_version(tmp_path: Path) -> None:
+    """torch.onnx.export writes them there: the file itself is the same."""
+    pytest.importorskip("onnxscript")
+    torch = pytest.importorskip("torch")
+    (tmp_path / "labels.txt").write_text("cat\ndog\n", encoding="utf-8")
+    model = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 8), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()).eval()
+    options = ("--onnx", str(tmp_path / "m.onnx"), "--labels", str(tmp_path / "labels.txt"))
+    for weight, told in ((0.0, "Registered version 1"), (1.0, "Registered version 2"), (1.0, "Version 2 of pets is")):
+        for parameter in model.parameters():
+            torch.nn.init.constant_(parameter, weight)
+        torch.onnx.export(model, (torch.zeros(1, 3, 32, 32),), tmp_path / "m.onnx", external_data=True)
+        assert darkroom(tmp_path, "add", "pets", *options).startswith(told)
+
+
 @pytest.mark.skipif(
     find_spec("onnx") is None or find_spec("rapidocr") is None, reason="onnx or rapidocr is not installed"
 )

@@ -5,7 +5,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -77,6 +77,14 @@ def spawn_command(program: Program, *, parent: int) -> tuple[str, ...]:
         sys.executable, "-I", "-S", str(Path(launcher.__file__)),
         str(parent), str(int(program.orphan_signal)), uid, gid, str(program.niceness), *program.command,
     )  # fmt: skip
+
+
+def ending_with_this_process(command: Sequence[str]) -> tuple[str, ...]:
+    """Return a command line of which the kernel kills the process when this one dies, also by SIGKILL.
+
+    To be started from the main thread: the kernel goes by the thread.
+    """
+    return spawn_command(Program(name="", role="", command=tuple(command)), parent=os.getpid())
 
 
 def log_path(home: Path, role: str) -> Path:

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any, Final, Self
 
 from shared.domain.image import ImageSpec
-from shared.domain.task import Task
+from shared.domain.task import TASKS_OF, Task
 from worker.models.errors import IncompleteMetadata, ModelError
 from worker.models.metadata.metadata_values import (
     TAG_PREFIX,
@@ -142,21 +142,7 @@ _KEYS: Final[Mapping[str, Key]] = {
 CONTRACT_TAGS: Final = frozenset(f"{TAG_PREFIX}{key}" for key in _KEYS)
 """Tags of a version that change what it answers."""
 _OF_SEVERAL_HEADS: Final = (Task.REGRESSION, Task.DETECTION, Task.JSON)
-_TASKS_OF: Final[Mapping[str, tuple[Task, ...]]] = {
-    "labels": tuple(task for task in Task if task.needs_labels),
-    "top_k": (Task.CLASSIFICATION, Task.MULTILABEL),
-    "activation": (Task.CLASSIFICATION, Task.MULTILABEL, Task.SEGMENTATION),
-    "threshold": (Task.MULTILABEL, Task.DETECTION, Task.SEGMENTATION),
-    "max_detections": (Task.DETECTION,),
-    "raw_boxes": (Task.DETECTION,),
-    "iou_threshold": (Task.DETECTION,),
-    "values": (Task.REGRESSION,),
-    "normalize": (Task.EMBEDDING,),
-    "encoding": (Task.EMBEDDING,),
-    "max_bytes": (Task.JSON,),
-}
-"""The tasks for which a key means something; keys that are not here mean something for all."""
-_TAKEN_AS_THEY_ARE: Final = ("output", *(key for key in _TASKS_OF if key not in ("labels", "top_k", "activation")))
+_TAKEN_AS_THEY_ARE: Final = ("output", *(key for key in TASKS_OF if key not in ("labels", "top_k", "activation")))
 """Keys whose values need no look at another's."""
 
 
@@ -208,7 +194,7 @@ class ModelMetadata:
         found = {
             key: value
             for key in _TAKEN_AS_THEY_ARE
-            if (value := values.get(key)) is not None and task in _TASKS_OF.get(key, tuple(Task))
+            if (value := values.get(key)) is not None and task in TASKS_OF.get(key, tuple(Task))
         }
         return cls(
             spec=values.get("image"),
@@ -236,7 +222,7 @@ class ModelMetadata:
         }
         if self.raw_boxes not in (None, RawBoxes.YOLOV10):
             options["iou_threshold"] = self.iou_threshold
-        return {key: value for key, value in options.items() if self.task in _TASKS_OF[key]}
+        return {key: value for key, value in options.items() if self.task in TASKS_OF[key]}
 
 
 def _require(values: MetadataValues, *keys: str) -> None:
@@ -281,7 +267,7 @@ def _warnings(values: MetadataValues, task: Task) -> tuple[str, ...]:
     unknown = [f"nothing reads the tag {tag}" for tag in values.unknown_tags(other_tags=OTHER_TAGS)]
     useless = [
         f"{place.where} means nothing for the task {task}"
-        for key, tasks in _TASKS_OF.items()
+        for key, tasks in TASKS_OF.items()
         if task not in tasks and (place := values.given(key)) is not None
     ]
     if values.get("raw_boxes") in (None, RawBoxes.YOLOV10) and task is Task.DETECTION:

@@ -61,7 +61,7 @@ def test_the_other_commands_bound_what_they_read_too(tmp_path: Path, monkeypatch
         file.truncate(2**40)
     monkeypatch.setattr(add, "LARGEST_LABELS", 100)
     with pytest.raises(Refused, match="it has over 0 MiB"):
-        add._labels(tmp_path / "sparse")
+        add.read_labels(tmp_path / "sparse")
     monkeypatch.setattr(submit, "LARGEST_IMAGE", 100)
     lines: list[submit.Line] = []
     nobody = None  # nothing is sent

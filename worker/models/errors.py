@@ -1,5 +1,6 @@
 """What goes wrong with a model version: it can't be loaded, it is not what it says, or it needs too much memory."""
 
+from asyncio import CancelledError
 from collections.abc import Sequence
 
 
@@ -22,3 +23,12 @@ class IncompleteMetadata(ModelError):
 
 class OutOfMemory(Exception):
     """The device has too little memory for a micro-batch of this size."""
+
+
+def is_of_a_model(error: BaseException) -> bool:
+    """Tell whether a model may have raised this: whatever fails an image or a load, and not the worker.
+
+    Besides exceptions those are exits, and panics of libraries written in Rust, which have no class to import.
+    """
+    ends = (SystemExit, KeyboardInterrupt, GeneratorExit, CancelledError)
+    return isinstance(error, (Exception, *ends)) or type(error).__name__ == "PanicException"

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from worker.models.errors import OutOfMemory
+from worker.models.errors import OutOfMemory, is_of_a_model
 from worker.models.failure_text import failure_text
 
 Image = TypeVar("Image")
@@ -24,7 +24,9 @@ def predict_in_halves(
     """
     try:
         return predict(images)
-    except BaseException as error:  # noqa: BLE001  also a panic of a library written in Rust, and `sys.exit`
+    except BaseException as error:
+        if not is_of_a_model(error):
+            raise
         reason, out_of_memory = failure_text(error), isinstance(error, OutOfMemory)
     # Outside the except block: the error's frames hold what the failed pass left on the device.
     half = len(images) // 2

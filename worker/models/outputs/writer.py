@@ -52,7 +52,7 @@ def write_each(rows: Sequence[Any], write: Callable[..., bytes], *more: Sequence
             outputs.append(write(row, *beside))
         except ModelError as error:
             outputs.append(error)
-        except BaseException as error:  # noqa: BLE001  a row is whatever a model answers
+        except Exception as error:  # noqa: BLE001  a row is whatever a model answers
             outputs.append(ModelError(f"the model's output can't be used: {type(error).__name__}: {error}"))
     return outputs
 

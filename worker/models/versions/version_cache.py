@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from shared.domain.identifiers import VersionKey
-from worker.models.errors import ModelUnavailable
+from worker.models.errors import ModelUnavailable, is_of_a_model
 from worker.models.failure_text import failure_text
 from worker.models.loaded_model import LoadedModel
 from worker.models.versions.memory_budget import MemoryBudget, Use, use
@@ -160,6 +160,8 @@ class VersionCache:
             with short_switch_interval():
                 model = self._load(key)
         except BaseException as error:  # a model is code; where that exits, or a library panics, the worker must not
+            if not is_of_a_model(error):
+                raise
             pause = FIRST_RETRY if failure is None else min(failure.pause * 2, LAST_RETRY)
             reason = failure_text(error)
             retry_at = self._monotonic() + pause.total_seconds()

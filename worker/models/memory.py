@@ -67,4 +67,4 @@ def raising_out_of_memory(device: str) -> Iterator[None]:
             raise
         if is_gpu(device):
             give_back_cached(device)
-        raise OutOfMemory(str(error)) from error
+        raise OutOfMemory(str(error) or type(error).__name__) from error

@@ -16,7 +16,9 @@ class Limits:
     turn: timedelta
     """How long a task goes on pulling micro-batches."""
     longest: timedelta = timedelta(seconds=120)
-    """How long a micro-batch may take, and how long images wait, leased, for their version to be loaded."""
+    """How long a micro-batch may take."""
+    longest_load: timedelta = timedelta(minutes=10)
+    """How long images wait, leased, for their version to be loaded."""
 
     def tuning(self) -> Tuning:
         """Return how micro-batches are formed where no tag of the model says otherwise."""

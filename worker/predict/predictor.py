@@ -104,7 +104,7 @@ class Predictor:
             slots=slots,
             compute=self._run_loaded,
             on_room=lanes.ring,
-            longest=limits.longest,
+            longest=limits.longest_load,
             monotonic=monotonic,
         )
         self.heavy = HeavyImages(decoders.count, compute=self._run_heavy, on_room=lanes.ring)
@@ -190,10 +190,12 @@ class Predictor:
     def _run_suspect(self) -> MicroBatch:
         """Predict one image whose worker is gone, with nothing beside it.
 
-        Unfinished pictures of pipelines go first: they would be suspected too, should it end the process.
+        Unfinished pictures of pipelines go first: they would be suspected too, should it end the process. While a
+        version is loaded other workers may take it: waiting for that would keep every image from this process. One
+        whose version has to be loaded waits for that as other images do, and is handed back then.
         """
         self._suspects_wait = self.unfinished.count() > 0
-        if self._suspects_wait:
+        if self._suspects_wait or self._slots.loads:
             return NOTHING
         # More may be waiting, and a suspect may end the process: call another worker first.
         self._lanes.ring()
@@ -204,7 +206,7 @@ class Predictor:
                 return NOTHING
             self._observer.took_over(suspect)
             with self._leased.hold([suspect], longest=self._tuning().timeout):
-                return self._predict([suspect], alone=True, waits_for_load=True)
+                return self._predict([suspect], alone=True)
 
     def _predict(self, entries: Sequence[Entry], *, alone: bool = False, waits_for_load: bool = False) -> MicroBatch:
         """Begin, compute and finish the entries; those that nobody waits for any more are left out.
@@ -241,8 +243,13 @@ class Predictor:
 
     def _run_loaded(self, entries: Sequence[Entry]) -> None:
         """Predict entries whose version is loaded by now, or failed to be; called in the thread that loaded it."""
-        with bound(model=self._model), self._slots.shared(), self._leased.hold(entries):
-            self._predict(entries, waits_for_load=True)
+        suspects = [entry for entry in entries if entry.attempts > 1]
+        others = [entry for entry in entries if entry.attempts <= 1]
+        if suspects:
+            self._lanes.hand_back(suspects)  # taken over again, they have nothing to wait for
+        if others:
+            with bound(model=self._model), self._slots.shared(), self._leased.hold(others):
+                self._predict(others, waits_for_load=True)
 
     def _run_part(self, unfinished: Unfinished) -> None:
         """Predict a part of the unfinished pictures; those that nobody waits for any more are left out."""

@@ -19,6 +19,7 @@ class BatchSlots:
         self._patient = 0
         self._given = 0
         self._beside = 0
+        self._loads = 0
         self._alone = False
         self._alone_wanted = 0
         self._condition = threading.Condition()
@@ -81,6 +82,23 @@ class BatchSlots:
             with self._condition:
                 self._beside -= 1
                 self._condition.notify_all()
+
+    @property
+    def loads(self) -> int:
+        """How many versions are loaded now, each of which keeps suspects waiting."""
+        return self._loads
+
+    @contextmanager
+    def loading(self) -> Iterator[None]:
+        """Load a version in the block, which may take minutes, `beside` what else runs."""
+        with self._condition:
+            self._loads += 1
+        try:
+            with self.beside():
+                yield
+        finally:
+            with self._condition:
+                self._loads -= 1
 
     def _release(self, slots: int) -> None:
         with self._condition:

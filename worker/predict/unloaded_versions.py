@@ -81,7 +81,7 @@ class UnloadedVersions:
         try:
             while (entry := self._first(key)) is not None:
                 # A suspect waits for it: it may end the process, and these entries with it.
-                with self._slots.beside(), suppress(ModelUnavailable):
+                with self._slots.loading(), suppress(ModelUnavailable):
                     self._load(entry)
                 self._compute_all(key)
         except (Exception, SystemExit) as error:  # noqa: BLE001  whatever it was: their leases end, and they run alone

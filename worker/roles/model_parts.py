@@ -74,7 +74,13 @@ class SharedParts:
         while_loading: Callable[[], AbstractContextManager[object]] = nullcontext,
     ) -> ModelParts:
         """Return new parts of a model, nothing of which is started; `read`, `while_loading`: see RegistryFollower."""
-        limits = Limits(self.batching, self.intake.max_image_pixels, self.predict.turn, self.predict.timeout)
+        limits = Limits(
+            self.batching,
+            self.intake.max_image_pixels,
+            turn=self.predict.turn,
+            longest=self.predict.timeout,
+            longest_load=self.predict.load_timeout,
+        )
         follower = RegistryFollower(
             model,
             worker=self.worker,

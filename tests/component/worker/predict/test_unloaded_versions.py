@@ -5,10 +5,16 @@ import time
 from collections.abc import Sequence
 from datetime import timedelta
 
+import pytest
+import redis
+
 from shared.domain.identifiers import VersionKey
+from shared.queue import keys
 from shared.queue.consumer.entries import Entry
-from tests.support.waiting import until
+from tests.support.predictors import LANE, VERSION, Make, Pictures, Submit, Versions, job, said
+from tests.support.waiting import LIMIT, until
 from worker.models.errors import ModelUnavailable
+from worker.predict.leases import LeasedEntries
 from worker.predict.slots import BatchSlots
 from worker.predict.unloaded_versions import UnloadedVersions
 
@@ -98,3 +104,34 @@ def test_a_version_loads_though_another_never_does() -> None:
     assert computed.batches == [["2-0"]]
     stuck.set()
     unloaded.stop()
+
+
+def test_a_suspect_whose_version_loads_for_long_keeps_no_other_image_waiting_and_is_not_stuck(
+    submit: Submit, predictor: Make, redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may, load = threading.Event(), Versions.loaded
+
+    def loaded(versions: Versions, key: VersionKey) -> Pictures:
+        assert key != VERSION or may.wait(LIMIT)
+        return load(versions, key)
+
+    monkeypatch.setattr(Versions, "loaded", loaded)
+    monkeypatch.setattr(Versions, "has_to_load", lambda _, key: key == VERSION and not may.is_set())
+    suspect = submit(10)
+    redis_client.xreadgroup(keys.WORKERS, "dead", {LANE: ">"})
+    leased = LeasedEntries()
+    worker = predictor(Pictures(), Pictures("4-b"), leased=leased, lease=timedelta(0))
+    assert worker.poll()["images"] == 1
+    assert (leased.entries(), worker.unloaded.count()) == ([], 1), "it is leased, and its load is no stuck micro-batch"
+    other = submit(12, version="4-b")
+
+    def ended(id: str) -> bool:
+        worker.poll()
+        return job(redis_client, id, "state") == ("succeeded",)
+
+    until(lambda: ended(other))
+    assert job(redis_client, suspect, "state") == ("processing",)
+    may.set()
+    until(lambda: ended(suspect))
+    assert job(redis_client, suspect) == said(10)
+    assert job(redis_client, suspect, "attempts") == ("2",)

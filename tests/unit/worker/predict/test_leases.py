@@ -1,6 +1,7 @@
 """The entries that are leased, and what renews their leases."""
 
 import threading
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -67,7 +68,8 @@ class Calls:
     def renew(self, entries: list[Entry]) -> None:
         self.renewed.append(entries)
 
-    def sign_of_life(self, *others: "Calls") -> None:
+    def sign_of_life(self, *others: "Calls", signs: Sequence[str]) -> None:
+        assert not signs
         for calls in (self, *others):
             calls.signs += 1
 
@@ -91,10 +93,10 @@ def test_a_model_that_is_left_while_it_is_registered_is_registered_no_more_after
     giving, go_on = threading.Event(), threading.Event()
 
     class Slow(Calls):
-        def sign_of_life(self, *others: Calls) -> None:
+        def sign_of_life(self, *others: Calls, signs: Sequence[str]) -> None:
             giving.set()
             assert go_on.wait(LIMIT)
-            super().sign_of_life(*others)
+            super().sign_of_life(*others, signs=signs)
             said.append("registered")
 
     lanes: Any = Slow()

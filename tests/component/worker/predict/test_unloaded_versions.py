@@ -11,6 +11,7 @@ import redis
 from shared.domain.identifiers import VersionKey
 from shared.queue import keys
 from shared.queue.consumer.entries import Entry
+from tests.support.leases import end_leases
 from tests.support.predictors import LANE, VERSION, Make, Pictures, Submit, Versions, job, said
 from tests.support.waiting import LIMIT, until
 from worker.models.errors import ModelUnavailable
@@ -119,8 +120,9 @@ def test_a_suspect_whose_version_loads_for_long_keeps_no_other_image_waiting_and
     monkeypatch.setattr(Versions, "has_to_load", lambda _, key: key == VERSION and not may.is_set())
     suspect = submit(10)
     redis_client.xreadgroup(keys.WORKERS, "dead", {LANE: ">"})
+    end_leases(redis_client)
     leased = LeasedEntries()
-    worker = predictor(Pictures(), Pictures("4-b"), leased=leased, lease=timedelta(0))
+    worker = predictor(Pictures(), Pictures("4-b"), leased=leased, lease=timedelta(minutes=1))
     assert worker.poll()["images"] == 1
     assert (leased.entries(), worker.unloaded.count()) == ([], 1), "it is leased, and its load is no stuck micro-batch"
     other = submit(12, version="4-b")

@@ -37,12 +37,18 @@ def check_owner_name(name: str) -> str:
         raise typer.BadParameter(str(error)) from None
 
 
+def with_commas(given: list[str] | None) -> str | None:
+    """Return a list as the API takes it, whether it was given at once or by an option that was given again."""
+    return ",".join(given) if given else None
+
+
+# Lists: of an option for one text that is given again, the last counts and the others are dropped without a word.
 Models = Annotated[
-    str | None,
+    list[str] | None,
     typer.Option("--models", help="Ensemble: models with commas between them, in place of --model.", metavar="A,B"),
 ]
 Weights = Annotated[
-    str | None, typer.Option("--weights", help="Weights of --models, with commas between them.", metavar="X,Y")
+    list[str] | None, typer.Option("--weights", help="Weights of --models, with commas between them.", metavar="X,Y")
 ]
 Combine = Annotated[str | None, typer.Option("--combine", help="How --models are combined: mean or majority.")]
 Then = Annotated[

@@ -13,7 +13,7 @@ from shared import settings
 from shared.observability.log_file import keep_bounded
 from worker import flower_guard
 from worker.main import app
-from worker.process.ending import end_now
+from worker.process.ending import exit_with
 from worker.process.shutdown import end_after
 
 PATIENCE: Final = timedelta(seconds=3)
@@ -28,8 +28,9 @@ def main() -> None:
     try:
         app.start(["--quiet", "flower", *sys.argv[1:]])
     except SystemExit as ended:
+        end_after(PATIENCE)
         if isinstance(ended.code, int | None):
-            end_now(ended.code or 0)
+            exit_with(ended.code or 0)  # with what Flower does at its end: it writes its state where it is told to
         raise
     finally:
         end_after(PATIENCE)

@@ -12,7 +12,7 @@ from urllib.request import urlopen
 import pytest
 
 from tests.support.ports import free_port
-from tests.support.program_forks import ROOT, Program, start
+from tests.support.program_forks import ROOT, Program, run, start
 from tests.support.registries import MlflowStore
 from tests.support.servers import RedisServer
 from tests.support.waiting import LIMIT, until
@@ -125,6 +125,16 @@ def test_flower_ends_within_its_grace_period_without_redis(start_redis: Any, tmp
         finally:
             flower.kill()
             flower.wait()
+
+
+def test_flower_does_what_it_does_at_its_end() -> None:
+    """It writes its state with FLOWER_PERSISTENT."""
+    code = (
+        "import atexit, sys, worker.flower as flower; atexit.register(print, 'written')\n"
+        "flower.app.start = lambda _: sys.exit(3); flower.main()"
+    )
+    done = run(Program(code, (), dict(os.environ), ROOT, is_code=True))
+    assert (done.returncode, done.stdout.split()) == (3, ["written"])
 
 
 def answers(port: int) -> bool:

@@ -17,6 +17,7 @@ from typing import Any, Self
 import httpx
 import pytest
 
+from api.batches.writer import CHUNK_ITEMS
 from shared.queue import keys
 from tests.support.api_client import Door, expect_problem
 from tests.support.batches import (
@@ -242,6 +243,12 @@ def test_an_unknown_batch_is_not_found(door: Door, path: str) -> None:
     expect_problem(door.http.post(f"{PATH}/x/cancel"), 404, "unknown-batch")
 
 
+@pytest.fixture
+def many(stack: Stack) -> Named:
+    """More images than an upload enqueues with one call."""
+    return [(path.name, renewed(path.read_bytes())) for path in stack.images[: CHUNK_ITEMS + 8]]
+
+
 class Slow:
     """An upload of NDJSON whose client decides when its bytes go."""
 
@@ -274,32 +281,32 @@ def newest(door: Door, *, total: int, within: float = LIMIT) -> Json:
         time.sleep(0.02)
 
 
-def test_an_interrupted_upload_is_canceled_and_its_key_freed(door: Door, scans: Named) -> None:
+def test_an_interrupted_upload_is_canceled_and_its_key_freed(door: Door, scans: Named, many: Named) -> None:
     key = uuid.uuid4().hex
     with Slow(door, key=key) as upload:
-        upload.send(scans[:40])
-        found = newest(door, total=32)
+        upload.send(many)
+        found = newest(door, total=CHUNK_ITEMS)
         assert found["status"] == "validating"
     after = ended(door.http, found["id"])
     assert after["status"] == "canceled"
     counts = after["request_counts"]
-    assert counts["total"] == 32 == counts["succeeded"] + counts["canceled"]
+    assert counts["total"] == CHUNK_ITEMS == counts["succeeded"] + counts["canceled"]
     other = accepted(send_lines(door.http, lines(scans[:3]), headers={"Idempotency-Key": key}))
     assert other["id"] != found["id"]
 
 
-def test_an_upload_can_be_canceled_while_it_is_read(door: Door, scans: Named) -> None:
+def test_an_upload_can_be_canceled_while_it_is_read(door: Door, many: Named) -> None:
     with Slow(door) as upload:
-        upload.send(scans[:32])
-        found = newest(door, total=32)
+        upload.send(many[:CHUNK_ITEMS])
+        found = newest(door, total=CHUNK_ITEMS)
         assert door.http.post(f"{PATH}/{found['id']}/cancel").json()["status"] == "canceled"
-        upload.send(scans[:40])
+        upload.send(many)
     after = ended(door.http, found["id"])
-    assert (after["status"], after["request_counts"]["total"]) == ("canceled", 32)
+    assert (after["status"], after["request_counts"]["total"]) == ("canceled", CHUNK_ITEMS)
 
 
-def test_a_key_whose_upload_is_still_being_read_answers_409(door: Door, scans: Named) -> None:
-    key, content = uuid.uuid4().hex, lines(scans)
+def test_a_key_whose_upload_is_still_being_read_answers_409(door: Door, many: Named) -> None:
+    key, content = uuid.uuid4().hex, lines(many)
     headers = {"Idempotency-Key": key, "Content-Type": "application/x-ndjson"}
     go_on = threading.Event()
 
@@ -314,7 +321,7 @@ def test_a_key_whose_upload_is_still_being_read_answers_409(door: Door, scans: N
     )
     thread.start()
     try:
-        first = newest(door, total=32)
+        first = newest(door, total=CHUNK_ITEMS)
         problem = expect_problem(
             door.http.post(PATH, content=iter([content]), headers=headers), 409, "upload-in-progress"
         )
@@ -323,4 +330,4 @@ def test_a_key_whose_upload_is_still_being_read_answers_409(door: Door, scans: N
         go_on.set()
         thread.join()
     assert accepted(answers[0])["id"] == first["id"]
-    assert ended(door.http, first["id"])["request_counts"]["succeeded"] == 60
+    assert ended(door.http, first["id"])["request_counts"]["succeeded"] == len(many)

@@ -14,6 +14,7 @@ import httpx
 import psycopg2
 import pytest
 
+from api.batches.writer import CHUNK_ITEMS
 from tests.support.batches import (
     PATH,
     Json,
@@ -257,7 +258,7 @@ def test_an_upload_waits_for_room_and_is_listed_meanwhile(breakable: Breakable) 
         until(lambda: unended(breakable), what="it is listed")
         (found,) = unended(breakable)
         until(
-            lambda: batch(breakable.http, found["id"])["request_counts"]["total"] >= LANE_DEPTH - 32,
+            lambda: batch(breakable.http, found["id"])["request_counts"]["total"] >= LANE_DEPTH - CHUNK_ITEMS,
             what="the lane is full",
         )
         time.sleep(0.5)

@@ -17,10 +17,7 @@ def gateway_url(home: Path) -> str:
         return _checked(url)
     found = state.running_stack(home)
     if found is None:
-        raise Refused(
-            f"Nothing runs on {home}. Start it: {command_line('up', home)}; or say where it does: "
-            "export DARKROOM_URL=http://127.0.0.1:8000 for docker compose."
-        )
+        raise _nothing_runs(home, "for docker compose: export DARKROOM_URL=http://127.0.0.1:8000.")
     return found.url
 
 
@@ -43,8 +40,16 @@ def store_url(home: Path, setting: str) -> str:
         return url
     found = state.running_stack(home)
     if found is None:
-        raise Refused(f"Nothing runs on {home}. Start it: {command_line('up', home)}; or set {setting}.")
+        raise _nothing_runs(home, f"set {setting}.")
     return found.stores[setting]
+
+
+def _nothing_runs(home: Path, otherwise: str) -> Refused:
+    """Return what helps where no stack is found: mostly the command was typed in another folder than `up`."""
+    start = command_line("up", home)
+    return Refused(
+        f"Nothing runs on {home}. Start it: {start}; or name the folder of one that runs: --home; or {otherwise}"
+    )
 
 
 def _checked(url: str) -> str:

@@ -38,6 +38,7 @@ def test_without_a_stack_one_line_says_how_to_start_one(
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert says in done.stderr
+    assert "or name the folder of one that runs: --home" in done.stderr
 
 
 @pytest.mark.parametrize("command", ["submit", "bulk"])

@@ -139,6 +139,7 @@ def serve(
             )
             transport = httpx.ASGITransport(app, raise_app_exceptions=False)
             try:
+                await book.first_read()
                 if routes:
                     await book._refresh()
                 async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:

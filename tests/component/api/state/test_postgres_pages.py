@@ -13,6 +13,7 @@ import redis
 from PIL import Image
 from sqlalchemy import Engine
 
+from api.batches.writer import CHUNK_ITEMS
 from api.predictions import export, listing
 from api.predictions.listing import list_predictions
 from api.state.postgres_pages import PIECE, rows_of_piece
@@ -191,8 +192,8 @@ def test_pages_have_all_that_wait_however_many_came_in_one_second(
     limit: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # More than came in one call, and so at one instant: 32.
-    monkeypatch.setattr(listing, "MOST_UNFINISHED", 40)
+    # More than came in one call, and so at one instant.
+    monkeypatch.setattr(listing, "MOST_UNFINISHED", CHUNK_ITEMS + 8)
 
     async def claim(client: httpx.AsyncClient) -> None:
         await upload(client, PIECE)

@@ -9,13 +9,13 @@ import redis
 
 from shared.domain.canary import CANARY_TAG, Canary, Phase
 from shared.domain.identifiers import ANYONE, ModelName, VersionNumber
-from shared.domain.model_orders import ModelOrder, new_order
+from shared.domain.model_orders import new_order
 from shared.domain.timestamps import now_us
 from shared.queue import keys
-from shared.queue.model_orders import KEPT, OrderBook
 from shared.queue.model_turns import ModelTurns, TurnLost
 from shared.queue.server_clock import server_time
 from shared.settings import Registry
+from tests.support.order_stage import Killed, OrderStage
 from tests.support.registries import MODEL
 from worker.models.following.order_taker import OrderTaker
 from worker.models.registry.registry_in_turn import RegistryInTurn
@@ -28,72 +28,12 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # MLflow's store uses it
 
 
-class Killed(BaseException):
-    """The worker died before a write."""
-
-
-class DyingWriter(RegistryWriter):
-    """Dies before a write once so many were made, or fails by `end`."""
-
-    left, end = 10**9, Killed()
-
-    def _client(self) -> Any:
-        if self.left <= 0:
-            raise self.end
-        self.left -= 1
-        return super()._client()
-
-
-class Stage:
-    """One model with three versions, the third champion, the first its champion before; and workers."""
-
-    def __init__(self, store: "MlflowStore", client: redis.Redis) -> None:
-        store.client.create_registered_model(MODEL)
-        for _ in range(3):  # nobody loads them: without files
-            store.client.create_model_version(MODEL, store.directory.as_uri(), run_id="0" * 32)
-        store.promote("champion", VersionNumber("3"))
-        store.client.set_registered_model_tag(MODEL, "darkroom.previous_champion", "2")
-        self.client, self.store, self.book = client, store, OrderBook(client)
-        settings = Registry(url=store.url)
-        self.writer = DyingWriter(settings)
-        reader = RegistryReader(settings)
-        self.registry = RegistryInTurn(reader, self.writer, client=client, worker="w", now=lambda: 1000.0)
-        self.taker = OrderTaker(self.registry, client=client)
-
-    def place(self, change: str, *, patience: timedelta = timedelta(seconds=20), **arguments: Any) -> ModelOrder:
-        """Place an order as a gateway does, some of whose time may be over."""
-        order = new_order(MODEL, change, arguments, owner=ANYONE)
-        facts = {"model": order.model, "change": change, "arguments": arguments, "owner": order.owner}
-        key = keys.model_order(order.id)
-        expires = int((server_time(self.client) + patience.total_seconds()) * 1_000_000)
-        self.client.hset(key, mapping={"order": json.dumps(facts), "expires": expires})
-        self.client.expire(key, KEPT)
-        self.client.zadd(keys.MODEL_ORDERS, {order.id: expires})
-        return order
-
-    def answer(self, order: ModelOrder) -> Any:
-        found: Any = self.client.hget(keys.model_order(order.id), "answer")
-        return found and json.loads(found)
-
-    def order(self, change: str, **arguments: Any) -> Any:
-        """Place an order, let a worker take it, and return the answer."""
-        order = self.place(change, **arguments)
-        self.taker.take_all()
-        return self.answer(order)
-
-    @property
-    def model(self) -> tuple[dict[str, str], dict[str, str]]:
-        """Aliases and tags."""
-        found = self.store.client.get_registered_model(MODEL)
-        return {name: str(number) for name, number in found.aliases.items()}, dict(found.tags)
-
-
 @pytest.fixture
-def stage(mlflow_store: "MlflowStore", redis_client: redis.Redis) -> Stage:
-    return Stage(mlflow_store, redis_client)
+def stage(mlflow_store: "MlflowStore", redis_client: redis.Redis) -> OrderStage:
+    return OrderStage(mlflow_store, redis_client)
 
 
-def test_a_promotion_is_carried_out_and_answered_and_may_be_repeated(stage: Stage) -> None:
+def test_a_promotion_is_carried_out_and_answered_and_may_be_repeated(stage: OrderStage) -> None:
     answer = stage.order("promote", version="2")
     assert (answer["changed"], answer["said"]) == (True, "Promoted version 2 of shades, before it was 3.")
     assert answer["undo"] == "darkroom models rollback shades"
@@ -103,7 +43,7 @@ def test_a_promotion_is_carried_out_and_answered_and_may_be_repeated(stage: Stag
     assert stage.book.waiting() == []
 
 
-def test_a_rollback_killed_before_any_write_goes_back_one_version_and_no_further(stage: Stage) -> None:
+def test_a_rollback_killed_before_any_write_goes_back_one_version_and_no_further(stage: OrderStage) -> None:
     for writes in (0, 1):
         stage.store.promote("champion", VersionNumber("3"))
         stage.store.client.set_registered_model_tag(MODEL, "darkroom.previous_champion", "2")
@@ -118,14 +58,14 @@ def test_a_rollback_killed_before_any_write_goes_back_one_version_and_no_further
         assert stage.model == ({"champion": "2"}, {})
 
 
-def test_a_repeated_rollback_of_a_champion_that_was_left_is_refused(stage: Stage) -> None:
+def test_a_repeated_rollback_of_a_champion_that_was_left_is_refused(stage: OrderStage) -> None:
     assert stage.order("rollback", **{"from": "3"})["changed"]
     refused = stage.order("rollback", **{"from": "3"})["refused"]
     assert refused["reason"] == "The champion of shades is version 2, not 3: nothing was rolled back"
     assert stage.model[0] == {"champion": "2"}
 
 
-def test_a_challenger_and_a_shadow_begin_and_end(stage: Stage) -> None:
+def test_a_challenger_and_a_shadow_begin_and_end(stage: OrderStage) -> None:
     stage.order("challenger", version="2", percent=10)
     stage.order("shadow", version="1", percent=50)
     assert stage.model[0] == {"champion": "3", "challenger": "2", "shadow": "1"}
@@ -136,7 +76,7 @@ def test_a_challenger_and_a_shadow_begin_and_end(stage: Stage) -> None:
     assert stage.model[0] == {"champion": "3"}
 
 
-def test_a_canary_begins_and_is_stopped(stage: Stage) -> None:
+def test_a_canary_begins_and_is_stopped(stage: OrderStage) -> None:
     terms = {"steps": [5, 100], "every": 60.0}
     stage.order("canary", version="2", terms=terms)
     canary = Canary.from_text(stage.model[1][CANARY_TAG])
@@ -155,24 +95,24 @@ def test_a_canary_begins_and_is_stopped(stage: Stage) -> None:
     ],
 )
 def test_what_can_not_be_is_refused_with_the_reason(
-    stage: Stage, change: str, arguments: dict[str, Any], why: str
+    stage: OrderStage, change: str, arguments: dict[str, Any], why: str
 ) -> None:
     assert stage.order(change, **arguments)["refused"]["reason"] == why
 
 
-def test_what_nobody_began_in_time_is_never_carried_out(stage: Stage) -> None:
+def test_what_nobody_began_in_time_is_never_carried_out(stage: OrderStage) -> None:
     order = stage.place("promote", version="2", patience=timedelta(seconds=-1))
     stage.taker.take_all()
     assert stage.answer(order) == {"late": True}
     assert stage.model[0] == {"champion": "3"}
 
 
-def test_a_model_that_is_not_registered_is_said(stage: Stage) -> None:
+def test_a_model_that_is_not_registered_is_said(stage: OrderStage) -> None:
     stage.store.client.delete_registered_model(MODEL)
     assert stage.order("promote", version="2") == {"unknown": MODEL}
 
 
-def test_a_registry_that_is_away_is_said(stage: Stage) -> None:
+def test_a_registry_that_is_away_is_said(stage: OrderStage) -> None:
     stage.store.break_down()
     try:
         assert "registered_models" in stage.order("promote", version="2")["failed"]
@@ -180,7 +120,7 @@ def test_a_registry_that_is_away_is_said(stage: Stage) -> None:
         stage.store.come_back()
 
 
-def test_an_order_waits_while_another_worker_changes_the_model(stage: Stage) -> None:
+def test_an_order_waits_while_another_worker_changes_the_model(stage: OrderStage) -> None:
     with ModelTurns(stage.client, worker="another").held(MODEL) as turn:
         assert turn is not None
         order = stage.place("promote", version="2")
@@ -203,7 +143,7 @@ CHANGES: list[tuple[str, dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("change", "arguments"), CHANGES, ids=str)
 def test_a_registry_that_fails_before_any_write_has_the_change_whole_once_it_is_back(
-    stage: Stage, change: str, arguments: dict[str, Any]
+    stage: OrderStage, change: str, arguments: dict[str, Any]
 ) -> None:
     def begin() -> None:
         stage.store.promote("champion", VersionNumber("3"))
@@ -232,7 +172,7 @@ def test_a_registry_that_fails_before_any_write_has_the_change_whole_once_it_is_
 
 
 @pytest.mark.parametrize("name", ["a:b", ".."])
-def test_what_the_registry_refuses_is_refused_and_not_repeated(stage: Stage, name: str) -> None:
+def test_what_the_registry_refuses_is_refused_and_not_repeated(stage: OrderStage, name: str) -> None:
     order = new_order(ModelName(name), "promote", {}, owner=ANYONE)
     text = json.dumps({"model": name, "change": "promote", "arguments": {}, "owner": ANYONE})
     expires = int(server_time(stage.client) + 20) * 1_000_000
@@ -243,7 +183,7 @@ def test_what_the_registry_refuses_is_refused_and_not_repeated(stage: Stage, nam
     assert "refused" in answer or "unknown" in answer, answer
 
 
-def test_a_version_that_is_deleted_once_the_change_is_planned_is_refused(stage: Stage) -> None:
+def test_a_version_that_is_deleted_once_the_change_is_planned_is_refused(stage: OrderStage) -> None:
     order = stage.place("promote", version="2")
     stage.writer.left = 0
     with pytest.raises(Killed):
@@ -255,7 +195,7 @@ def test_a_version_that_is_deleted_once_the_change_is_planned_is_refused(stage: 
     assert stage.book.waiting() == []
 
 
-def test_a_worker_that_wakes_after_its_turn_writes_nothing_more(stage: Stage) -> None:
+def test_a_worker_that_wakes_after_its_turn_writes_nothing_more(stage: OrderStage) -> None:
     order = stage.place("promote", version="1")
 
     class Hanging(RegistryWriter):
@@ -288,49 +228,13 @@ def test_the_end_of_a_turn_that_is_over_does_not_end_the_next_workers(redis_clie
             second.check()
 
 
-def test_a_workers_clock_does_not_matter(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_workers_clock_does_not_matter(stage: OrderStage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("time.time", lambda: 4e9)
     monkeypatch.setattr("time.time_ns", lambda: 4 * 10**18)
     assert stage.order("promote", version="2")["changed"]
 
 
-def test_an_order_that_redis_has_forgotten_is_dropped(stage: Stage) -> None:
+def test_an_order_that_redis_has_forgotten_is_dropped(stage: OrderStage) -> None:
     stage.client.zadd(keys.MODEL_ORDERS, {"gone": now_us()})
     stage.taker.take_all()
     assert stage.book.waiting() == []
-
-
-def test_a_worker_that_ends_while_it_waits_is_not_waited_for_and_wakes_another(stage: Stage) -> None:
-    """Its thread hangs in Redis meanwhile; what wakes it then is passed on."""
-    placed = stage.place("promote", version="2")
-    stage.book.wake()
-    assert not stage.taker.stop()
-    stage.taker.take_next()
-    assert stage.answer(placed) is None
-    other = OrderTaker(stage.registry, client=stage.client)
-    other.take_next()
-    assert stage.answer(placed)["changed"]
-    assert stage.client.exists(keys.MODEL_ORDERS_BELL) == 0
-
-
-def test_an_order_that_is_carried_out_is_waited_for(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    said: list[bool] = []
-    carry_out = stage.taker.carry_out
-
-    def stopped_meanwhile(order: ModelOrder, writer: Any) -> Any:
-        said.append(stage.taker.stop())
-        return carry_out(order, writer)
-
-    monkeypatch.setattr(stage.taker, "carry_out", stopped_meanwhile)
-    placed = stage.place("promote", version="2")
-    stage.book.wake()
-    stage.taker.take_next()
-    assert (said, stage.answer(placed)["changed"], stage.taker.stop()) == ([True], True, False)
-
-
-def test_what_cannot_be_carried_out_now_is_looked_for_again_soon(stage: Stage) -> None:
-    placed = stage.place("promote", version="2")
-    with ModelTurns(stage.client, worker="another").held(MODEL):
-        assert stage.taker.take_all()
-    assert not stage.taker.take_all()
-    assert stage.answer(placed)["changed"]

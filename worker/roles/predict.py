@@ -11,7 +11,6 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from datetime import timedelta
 from functools import partial
-from typing import Final
 
 from shared import settings
 from shared.cores import cores
@@ -47,11 +46,10 @@ from worker.process.worker_process import WorkerProcess
 from worker.roles.model_parts import ModelParts, SharedParts
 from worker.roles.model_service import CHECK_PAUSE, ModelService
 from worker.roles.model_services import ModelServices
+from worker.roles.order_thread import OrderThread
 from worker.roles.standing_aside import StandingAside
 
 log = logging.getLogger(__name__)
-
-ORDER_PATIENCE: Final = timedelta(seconds=5)
 
 
 class PredictRole:
@@ -130,8 +128,7 @@ class PredictRole:
         self._shadows = PeriodicThread(self._run_shadows, pause=SHADOW_PAUSE, name="shadow")
         # Without a canary a call looks through the tags of the models in memory.
         mover = CanaryMover(self._registry_in_turn(), client=process.client)
-        self._taker = OrderTaker(self._registry_in_turn(), client=process.client)
-        self._orders = PeriodicThread(self._taker.take_next, pause=timedelta(milliseconds=10), name="orders")
+        self._orders = OrderThread(OrderTaker(self._registry_in_turn(), client=process.client))
         self._canaries = PeriodicThread(
             lambda: mover.move_all(self._services.seen), pause=timedelta(seconds=1), name="canary"
         )
@@ -171,7 +168,7 @@ class PredictRole:
             self._stop_following,
             self._renewing.stop,
             self._canaries.stop,
-            self._stop_orders,
+            self._orders.stop,
             self._finish_heavy,
             lambda: self._shadows.stop(patience=self._predict.timeout),
             lambda: self._polling.stop(patience=self._predict.timeout),
@@ -284,10 +281,6 @@ class PredictRole:
     def _finish_heavy(self) -> None:
         for model in self._models():
             model.predictor.stop()
-
-    def _stop_orders(self) -> None:
-        """Let the order that is being carried out end; a thread that waits for one need not be waited for."""
-        self._orders.stop(patience=ORDER_PATIENCE if self._taker.stop() else timedelta(0))
 
     def _stop_following(self) -> None:
         if self._watch is not None:

@@ -220,6 +220,7 @@ def told(short_directory: Callable[[], Path]) -> Iterator[Told]:
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=LIMIT, trust_env=False) as http:
             until(lambda: process.poll() is not None or _alive(http), what="the gateway answers")
+            assert process.poll() is None, process.stdout and process.stdout.read()
             statuses = ask_all(http, picture(1))
             with contextlib.suppress(ConnectionError), socket.create_connection(("127.0.0.1", port)) as connection:
                 connection.sendall(f"{SECRET} / HTTP/1.1\r\n\r\n".encode())

@@ -58,7 +58,8 @@ def start(options: Options, *, attached: bool) -> Started:
     if options.gateways > 1 and sys.platform != "linux":
         raise Refused("Several gateways share a port on Linux only. Start one: --gateways 1")
     if not ports.is_free(options.port):
-        raise Refused(f"Port {options.port} is in use by another program. Choose another: --port {options.port + 1}")
+        other = f"darkroom up --port {options.port + 1}"
+        raise Refused(f"Port {options.port} is in use by another program. Choose another: {other}")
     preflight.check_settings()
     preflight.check_limits()
     preflight.make_home(options.home)

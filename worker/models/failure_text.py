@@ -20,6 +20,8 @@ _MOST_READ: Final = 200_000
 _NUMBERS: Final = re.compile(r"(?:[\[\]\s\d.,eE+\-]|nan|inf){60,}")
 """An echoed array, as numpy, torch and Python print it."""
 _ESCAPES: Final = re.compile(r"\x1b\[[0-9;]*m")
+_FOLDER: Final = re.compile(rf"[^\s'\"`(\[=,:]*/{PREFIX}[^/\s'\"`)\],:]+(?P<inside>/)?")
+"""The folder of this worker that a version's files were copied to: it tells a reader nothing."""
 _DEFINED_IN_MAIN: Final = re.compile(r"Can't get attribute '(?P<name>[^']+)' on <module '__main__'")
 
 
@@ -56,10 +58,11 @@ def _text_of(error: BaseException) -> str:
 
 
 def _plain(text: str) -> str:
-    """Return a text in one line, without colours, NUL, lone surrogates and echoed arrays."""
+    """Return a text in one line, without colours, NUL, lone surrogates, echoed arrays and the worker's own folder."""
     if len(text) > _MOST_READ:
         text = text[: _MOST_READ // 2] + text[-_MOST_READ // 2 :]
     text = _ESCAPES.sub("", text.replace("\x00", ""))
+    text = _FOLDER.sub(lambda found: "" if found["inside"] else "the version's folder", text)
     text = _NUMBERS.sub(lambda found: f"{found[0][:12]}… ", text)
     return " ".join(text.encode(errors="replace").decode().split())
 

@@ -264,7 +264,7 @@ def test_a_port_in_use_is_refused_before_anything_starts(tmp_path: Path) -> None
         port = somebody.getsockname()[1]
         with pytest.raises(Refused, match=f"Port {port} is in use") as refused:
             lifecycle.start(Options(home=tmp_path / "home", port=port, models=(), gateways=2), attached=False)
-    assert "--port" in str(refused.value)
+    assert f"darkroom up --port {port + 1}" in str(refused.value)
     assert not (tmp_path / "home").exists()
 
 

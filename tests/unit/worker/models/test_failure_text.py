@@ -12,6 +12,7 @@ from tests.support.deferred_imports import deferred
 from worker.models.errors import ModelError, ModelUnavailable
 from worker.models.failure_text import LONGEST, failure_text, one_line
 from worker.models.missing_packages import note_missing_package
+from worker.models.model_folder import ModelFolder
 
 torch = deferred("torch")
 nn = deferred("torch.nn")
@@ -170,3 +171,22 @@ def test_a_text_of_any_length_becomes_one_line() -> None:
     assert one_line(" \n") == "no reason given"
     long = one_line("begin " + "x" * 1_000_000)
     assert (len(long), long[:5]) == (LONGEST, "begin")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("No such file: '{folder}/data/model.pth'", "No such file: 'data/model.pth'"),
+        ('No config in "{folder}"', 'No config in "the version\'s folder"'),
+        ("file://{folder}/a b, {folder}: damaged", "file:a b, the version's folder: damaged"),
+        ("[{folder}/labels.txt]", "[labels.txt]"),
+        ("/data/darkroom/labels.txt", "/data/darkroom/labels.txt"),
+    ],
+)
+def test_where_this_worker_keeps_a_version_is_not_told(text: str, told: str) -> None:
+    folder = ModelFolder()
+    try:
+        assert one_line(text.format(folder=folder.path)) == told
+        assert failure_text(ValueError(text.format(folder=folder.path))) == f"ValueError: {told}"
+    finally:
+        folder.delete()

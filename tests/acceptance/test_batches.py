@@ -87,12 +87,12 @@ def test_an_item_is_a_prediction_like_any_other(door: Door, scans: Named) -> Non
 
 def test_the_same_image_many_times_is_computed_once(door: Door, image: bytes) -> None:
     with door.workers_stopped():
-        found = accepted(send_archive(door.http, zipped([(f"{n}.png", image) for n in range(40)])))
+        found = accepted(send_archive(door.http, zipped([(f"{n}.png", image) for n in range(CHUNK_ITEMS + 8)])))
         (lane,) = [key for key in door.redis.scan_iter(match="lane:digits:bulk:*") if found["id"].encode() in key]
         assert door.redis.xlen(lane) == 1
     ended(door.http, found["id"])
     lines = results(door.http, found["id"])
-    assert Counter(line["source"] for line in lines) == {"model": 1, "coalesced": 39}
+    assert Counter(line["source"] for line in lines) == {"model": 1, "coalesced": CHUNK_ITEMS + 7}
     assert len({json.dumps(line["output"]) for line in lines}) == 1
 
 

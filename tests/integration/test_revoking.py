@@ -13,7 +13,7 @@ from shared.domain.identifiers import Owner, new_uuid7
 from shared.queue import keys, purge_marks
 from shared.storage import api_keys
 from tests.support.gateways import Start
-from tests.support.open_requests import UPLOADS, WAITS, finishing, following
+from tests.support.open_requests import MORE_THAN_ONE_CALL, UPLOADS, WAITS, finishing, following
 from tests.support.waiting import until
 
 PNG = {"Content-Type": "image/png"}
@@ -39,7 +39,7 @@ def test_revoking_a_key_ends_every_open_request(
         id = sent(stays, scan)
         opened = [begin(gateway.url, key, scan, id) for begin in (*UPLOADS, *WAITS)]
         stream, kept = (following(gateway.url, one, scan, id) for one in (key, other))
-        until(lambda: redis_client.zcard(keys.inflight(Owner("leaver"))) > 40, what="some are enqueued")
+        until(lambda: redis_client.zcard(keys.inflight(Owner("leaver"))) > MORE_THAN_ONE_CALL, what="some are enqueued")
         with finishing([*opened, stream]) as said, engine.connect() as connection:
             api_keys.revoke_keys(connection, key)
         for begin, answer in zip((*UPLOADS, *WAITS), said, strict=False):

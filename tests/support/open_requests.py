@@ -7,10 +7,13 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from api.batches.writer import CHUNK_ITEMS
 from tests.support.pictures import renewed
 from tests.support.waiting import LIMIT
 
 FORM = "multipart/form-data; boundary=b"
+MORE_THAN_ONE_CALL = CHUNK_ITEMS + 8
+"""Images of an upload that is open: the first of them are enqueued."""
 
 
 class Open:
@@ -90,14 +93,14 @@ def half_a_file(url: str, key: str, scan: bytes, _: str) -> Open:
 
 
 def some_lines(url: str, key: str, scan: bytes, _: str) -> Open:
-    body = b"".join(chunk(line(renewed(scan))) for _ in range(40))
+    body = b"".join(chunk(line(renewed(scan))) for _ in range(MORE_THAN_ONE_CALL))
     headers = {"Content_Type": "application/x-ndjson", "Transfer_Encoding": "chunked"}
     return Open(url, key, "POST", "/v1/batches?model=digits", body, **headers)
 
 
 def some_images(url: str, key: str, scan: bytes, _: str) -> Open:
     part = b'--b\r\nContent-Disposition: form-data; name="images"; filename="1.png"\r\n\r\n%b\r\n'
-    body = b"".join(chunk(part % renewed(scan)) for _ in range(40))
+    body = b"".join(chunk(part % renewed(scan)) for _ in range(MORE_THAN_ONE_CALL))
     return Open(url, key, "POST", "/v1/batches?model=digits", body, Content_Type=FORM, Transfer_Encoding="chunked")
 
 

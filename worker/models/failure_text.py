@@ -7,6 +7,7 @@ and ONNX Runtime begin with a preamble, MLflow echoes the whole array, an `asser
 import re
 import traceback
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Final
 from zipfile import BadZipFile
 
@@ -20,7 +21,7 @@ _MOST_READ: Final = 200_000
 _NUMBERS: Final = re.compile(r"(?:[\[\]\s\d.,eE+\-]|nan|inf){60,}")
 """An echoed array, as numpy, torch and Python print it."""
 _ESCAPES: Final = re.compile(r"\x1b\[[0-9;]*m")
-_FOLDER: Final = re.compile(rf"[^\s'\"`(\[=,:]*/{PREFIX}[^/\s'\"`)\],:]+(?P<inside>/)?")
+_FOLDER: Final = re.compile(rf"{re.escape(gettempdir())}/{PREFIX}\w+(?P<inside>/)?")
 """The folder of this worker that a version's files were copied to: it tells a reader nothing."""
 _DEFINED_IN_MAIN: Final = re.compile(r"Can't get attribute '(?P<name>[^']+)' on <module '__main__'")
 

@@ -178,7 +178,7 @@ def test_a_text_of_any_length_becomes_one_line() -> None:
     [
         ("No such file: '{folder}/data/model.pth'", "No such file: 'data/model.pth'"),
         ('No config in "{folder}"', 'No config in "the version\'s folder"'),
-        ("file://{folder}/a b, {folder}: damaged", "file:a b, the version's folder: damaged"),
+        ("file://{folder}/a b, {folder}: damaged", "file://a b, the version's folder: damaged"),
         ("[{folder}/labels.txt]", "[labels.txt]"),
         ("/data/darkroom/labels.txt", "/data/darkroom/labels.txt"),
     ],

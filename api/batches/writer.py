@@ -42,9 +42,9 @@ T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
-# A chunk is checked in one turn of the event loop, about a millisecond; other requests are served in between. It has as
-# many items as a micro-batch: twice as many would hold Redis longer than the end of one does (docs/decisions, 23).
-CHUNK_ITEMS: Final = 64
+# A chunk is checked in one turn of the event loop, about a millisecond; other requests are served in between, and would
+# wait longer for larger ones (docs/decisions, 23).
+CHUNK_ITEMS: Final = 32
 CHUNK_BYTES: Final = 1024 * 1024
 SIGN_OF_LIFE: Final = timedelta(seconds=2)
 PAUSE: Final = timedelta(milliseconds=50)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from cli.registry import experiment_id
+from cli.stack.supervisor.identity import ProcessIdentity
 from shared.registry.logged_models import models_of_run, version_of_logged
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def register_once(
                 return number, is_new
         elif run.info.status != "RUNNING" or _is_killed(run):
             _delete(client, run.info.run_id)
-    tags = {CONTENT: digest, LOGGED_BY: _this_process()}
+    tags = {CONTENT: digest, LOGGED_BY: process_words(os.getpid())}
     begun: Run | None = None
     try:
         with mlflow.start_run(experiment_id=experiment, run_name=name, tags=tags) as begun:
@@ -81,19 +82,14 @@ def _delete(client: "MlflowClient", run_id: str) -> None:
     client.delete_run(run_id)
 
 
-def _this_process() -> str:
-    return f"{os.uname().nodename} {os.getpid()}"
+def process_words(pid: int) -> str:
+    """Return this machine, a pid and when its process began: the pid alone may be another process' later."""
+    process = ProcessIdentity.of(pid)
+    return f"{os.uname().nodename} {pid} {process.began if process else 'ended'}"
 
 
 def _is_killed(run: "Run") -> bool:
     """Tell whether the process that logged in a run is gone; another machine's may be alive."""
-    machine, _, pid = run.data.tags[LOGGED_BY].rpartition(" ")
-    if machine != os.uname().nodename:
-        return False
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
-    return False
+    told = run.data.tags[LOGGED_BY]
+    machine, pid, _ = told.split()
+    return machine == os.uname().nodename and told != process_words(int(pid))

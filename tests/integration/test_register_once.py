@@ -10,7 +10,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
+from types import FrameType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -155,7 +155,8 @@ def test_what_another_process_logs_meanwhile_is_left_alone(mlflow_store: "Mlflow
 
     def both() -> None:
         run = mlflow.active_run().info.run_id
-        client.set_tag(run, registering.LOGGED_BY, f"{machine} {os.getppid()}")
+        _, process = registering.process_words(os.getppid()).split(maxsplit=1)
+        client.set_tag(run, registering.LOGGED_BY, f"{machine} {process}")
         mlflow.end_run("RUNNING")
         assert register(mlflow_store.url, "pets") == ("1", True)
         mlflow.start_run(run)
@@ -163,6 +164,13 @@ def test_what_another_process_logs_meanwhile_is_left_alone(mlflow_store: "Mlflow
 
     assert register_once(client, "pets", {"weights": "ab12"}, both) == ("2", True)
     assert state(mlflow_store.url, "pets")["runs"] == ["FINISHED"] * 2
+
+
+def test_a_process_whose_pid_another_one_has_by_now_was_killed() -> None:
+    tags = {registering.LOGGED_BY: f"{os.uname().nodename} {os.getpid()} 1"}
+    assert registering._is_killed(SimpleNamespace(data=SimpleNamespace(tags=tags)))  # type: ignore[arg-type]
+    tags[registering.LOGGED_BY] = registering.process_words(os.getpid())
+    assert not registering._is_killed(SimpleNamespace(data=SimpleNamespace(tags=tags)))  # type: ignore[arg-type]
 
 
 def test_a_version_that_may_not_be_there_already_is_registered_beside_it(mlflow_store: "MlflowStore") -> None:

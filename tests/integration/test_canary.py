@@ -1,7 +1,7 @@
 """A canary on a real MLflow registry, Redis and Postgres: through, back, killed between writes, interfered with."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 import redis
@@ -13,11 +13,11 @@ from shared.domain.model_route import Route
 from shared.queue import canary_figures, model_routes
 from shared.queue.model_turns import ModelTurns
 from shared.settings import Registry
+from tests.support.dying_writer import DyingWriter
 from tests.support.registries import MODEL
 from worker.models.following.canary_mover import CanaryMover, traffic_of
 from worker.models.registry.registry_in_turn import RegistryInTurn
 from worker.models.registry.registry_reader import RegistryReader
-from worker.models.registry.registry_writer import RegistryWriter
 
 if TYPE_CHECKING:
     from tests.support.registries import MlflowStore
@@ -31,18 +31,6 @@ class Killed(Exception):
     """The worker died before a write."""
 
 
-class DyingWriter(RegistryWriter):
-    """Dies before a write once so many were made."""
-
-    left = 10**9
-
-    def _client(self) -> Any:
-        if self.left <= 0:
-            raise Killed
-        self.left -= 1
-        return super()._client()
-
-
 class Stage:
     """One model with two versions, the first champion, and a canary of the second."""
 
@@ -54,6 +42,7 @@ class Stage:
         settings = Registry(url=store.url)
         self.client, self.store, self.now = client, store, 1000.0
         self.reader, self.writer = RegistryReader(settings), DyingWriter(settings)
+        self.writer.end = Killed()
         registry = RegistryInTurn(self.reader, self.writer, client=client, worker="w", now=lambda: self.now)
         self.mover = CanaryMover(registry, client=client)
 

@@ -15,7 +15,8 @@ from shared.queue import keys
 from shared.queue.model_turns import ModelTurns, TurnLost
 from shared.queue.server_clock import server_time
 from shared.settings import Registry
-from tests.support.order_stage import Killed, OrderStage
+from tests.support.dying_writer import Killed
+from tests.support.order_stage import OrderStage
 from tests.support.registries import MODEL
 from worker.models.following.order_taker import OrderTaker
 from worker.models.registry.registry_in_turn import RegistryInTurn

@@ -12,30 +12,14 @@ from shared.queue import keys
 from shared.queue.model_orders import KEPT, OrderBook
 from shared.queue.server_clock import server_time
 from shared.settings import Registry
+from tests.support.dying_writer import DyingWriter
 from tests.support.registries import MODEL
 from worker.models.following.order_taker import OrderTaker
 from worker.models.registry.registry_in_turn import RegistryInTurn
 from worker.models.registry.registry_reader import RegistryReader
-from worker.models.registry.registry_writer import RegistryWriter
 
 if TYPE_CHECKING:
     from tests.support.registries import MlflowStore
-
-
-class Killed(BaseException):
-    """The worker died before a write."""
-
-
-class DyingWriter(RegistryWriter):
-    """Dies before a write once so many were made, or fails by `end`."""
-
-    left, end = 10**9, Killed()
-
-    def _client(self) -> Any:
-        if self.left <= 0:
-            raise self.end
-        self.left -= 1
-        return super()._client()
 
 
 class OrderStage:

@@ -1,0 +1,22 @@
+"""A writer of the registry that dies between two writes, for tests of what the next worker does then."""
+
+from typing import Any
+
+from worker.models.registry.registry_writer import RegistryWriter
+
+
+class Killed(BaseException):
+    """The worker died before a write."""
+
+
+class DyingWriter(RegistryWriter):
+    """Dies before a write once so many were made, or fails by `end`."""
+
+    left = 10**9
+    end: BaseException = Killed()
+
+    def _client(self) -> Any:
+        if self.left <= 0:
+            raise self.end
+        self.left -= 1
+        return super()._client()

@@ -59,6 +59,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 LONGEST_ID = 60
 
 
+@pytest.fixture(autouse=True)
+def _settings_of_a_new_process() -> None:
+    """Let a test's variables and folder be those that its process began with: passes of models set back to them."""
+    if process_settings := sys.modules.get("worker.models.process_settings"):
+        process_settings._kept.clear()
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_make_parametrize_id(val: object) -> str | None:
     """Shorten the ids of long parameters: each process of a run sends all ids to the one that distributes the tests."""

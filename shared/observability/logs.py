@@ -112,12 +112,22 @@ def _without_credentials(line: str) -> str:
     return _CREDENTIALS.sub("***@", line) if "://" in line else line
 
 
+def _writes(handler: logging.Handler, form: type[logging.Formatter]) -> bool:
+    """Tell whether a handler is what `configure_logging` makes for this form."""
+    return (
+        isinstance(handler, logging.StreamHandler) and handler.stream is sys.stderr and type(handler.formatter) is form
+    )
+
+
 def configure_logging(settings: Logging) -> None:
     """Send the lines of all loggers to standard error in the chosen form, and bound its file. Safe to call twice."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonLines() if settings.format == "json" else Readable())
     root = logging.getLogger()
-    root.handlers[:] = [handler]
+    form = JsonLines if settings.format == "json" else Readable
+    handlers = [one for one in root.handlers if _writes(one, form)]
+    if not handlers:
+        handlers.append(logging.StreamHandler(sys.stderr))
+        handlers[0].setFormatter(form())
+    root.handlers[:] = handlers[:1]
     root.setLevel(settings.level)
     keep_bounded(settings.file)
     # Uvicorn's loggers have handlers of their own, whose lines have another form.

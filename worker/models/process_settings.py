@@ -1,17 +1,21 @@
 """Settings of the whole process that a model's code may change, and with them what other models beside it answer.
 
 A model is code. Modules that people train with let Pillow fill up broken files with grey, or make float64 torch's
-default: then a neighbour answers for half a picture, or fails. What a version changed is set back once its files are
-read and after each of its passes.
+default: then a neighbour answers for half a picture, or fails. One that lowered Python's recursion limit, or named a
+folder for temporary files that is not there, ended every worker, one after another. What a version changed is set back
+once its files are read and after each of its passes.
 """
 
 import gc
 import logging
 import os
 import socket
+import sys
+import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -19,6 +23,9 @@ import numpy as np
 import torch
 from PIL import Image, ImageFile
 
+from worker.models.process_environment import GuardedVariables
+from worker.models.signal_handlers import SignalHandlers
+from worker.models.standard_descriptors import StandardDescriptors
 from worker.process.exit_statuses import FORKED_EXIT
 
 log = logging.getLogger(__name__)
@@ -29,18 +36,93 @@ class _Setting:
     name: str
     read: Callable[[], Any]
     write: Callable[[Any], object]
+    """Sets back a value that `read` returned; may return words on what was changed."""
 
 
-_OF_READING: Final = (
-    # Written with None: a default device of any name makes each call of torch slower.
-    _Setting("torch's default device", torch.get_default_device, lambda _: torch.set_default_device(None)),
-    _Setting("the current folder", os.getcwd, os.chdir),
-)
-"""Read around the reading of files alone: they take 10 µs."""
+_RECURSION: Final = 1000
+"""Calls within each other that Python allows by itself; below that, libraries fail. More harms no neighbour."""
+_PROBED_MASK: Final = 0o077
+
+
+def _current_folder() -> str:
+    """Return the current folder; '' where it was deleted."""
+    try:
+        return os.getcwd()  # noqa: PTH109  a third of the time
+    except OSError:
+        return ""
+
+
+def _enter(folder: str) -> None:
+    with suppress(OSError):  # it was deleted, by whomever
+        os.chdir(folder)
+
+
+def _mask() -> int:
+    """Return the mask of new files' permissions. Reading it means writing it: it is what it was, or set back."""
+    kept = _kept.get(_MASK)
+    mask = os.umask(_PROBED_MASK if kept is None else kept)
+    if kept is None:
+        os.umask(mask)
+    return mask
+
+
+def _temporary_folder() -> str:
+    try:
+        return tempfile.gettempdir()
+    except OSError:  # what a model named is no folder
+        return ""
+
+
+def _raising_warnings() -> tuple[Any, ...]:
+    return tuple(one for one in warnings.filters if one[0] == "error")
+
+
+def _raise_only(kept: tuple[Any, ...]) -> None:
+    # The list itself: the warnings module in C holds it.
+    filters: Any = warnings.filters
+    filters[:] = [one for one in filters if one[0] != "error" or one in kept]
+
+
+def _logging() -> tuple[Any, ...]:
+    """Return how lines are written: by which handlers, from which level on, and whether this module's logger writes.
+
+    `logging.config` disables the loggers that there are, all alike.
+    """
+    root = logging.root
+    return (*root.handlers, root.level, root.manager.disable, log.disabled)
+
+
+def _write_logging(kept: tuple[Any, ...]) -> None:
+    *handlers, level, disable, disabled = kept
+    logging.root.handlers[:] = handlers
+    logging.root.setLevel(level)
+    logging.disable(disable)
+    if not disabled and log.disabled:
+        for one in list(logging.root.manager.loggerDict.values()):
+            if isinstance(one, logging.Logger):
+                one.disabled = False
+
+
+def _write_streams(kept: tuple[Any, Any]) -> None:
+    sys.stdout, sys.stderr = kept
+
+
+_MASK: Final = "the mask of new files' permissions"
 _THREADS: Final = _Setting("torch's number of threads", torch.get_num_threads, torch.set_num_threads)
-_OF_PASSES: Final = (
+_variables: Final = GuardedVariables()
+_descriptors: Final = StandardDescriptors()
+_SETTINGS: Final = (
+    # First: what follows fails where hardly a call is allowed.
+    _Setting("Python's recursion limit", lambda: min(sys.getrecursionlimit(), _RECURSION), sys.setrecursionlimit),
     _THREADS,
     _Setting("torch's default dtype", torch.get_default_dtype, torch.set_default_dtype),
+    # Modes of torch's functions, of which the default device is one: asking for the device itself takes 10 µs. Written
+    # with None: a default device of any name makes each call of torch slower.
+    _Setting(
+        "torch's default device",
+        torch._C._len_torch_function_stack,  # noqa: SLF001
+        lambda _: torch.set_default_device(None),
+    ),
     _Setting(
         "torch's deterministic algorithms", torch.get_deterministic_debug_mode, torch.set_deterministic_debug_mode
     ),
@@ -56,10 +138,17 @@ _OF_PASSES: Final = (
         lambda value: setattr(Image, "MAX_IMAGE_PIXELS", value),
     ),
     _Setting("the default timeout of sockets", socket.getdefaulttimeout, socket.setdefaulttimeout),
-    _Setting("which logs are disabled", lambda: logging.root.manager.disable, logging.disable),
     _Setting("garbage collection", gc.isenabled, lambda on: gc.enable() if on else gc.disable()),
+    _Setting("the current folder", _current_folder, _enter),
+    _Setting(_MASK, _mask, os.umask),
+    _Setting("environment variables", _variables.read, _variables.write),
+    _Setting("the folder of temporary files", _temporary_folder, lambda folder: setattr(tempfile, "tempdir", folder)),
+    _Setting("warnings that raise", _raising_warnings, _raise_only),
+    _Setting("standard output or error", lambda: (sys.stdout, sys.stderr), _write_streams),
+    _Setting("the descriptors of standard input, output or error", _descriptors.read, _descriptors.write),
+    _Setting("how logs are written", _logging, _write_logging),
 )
-"""Read after each pass too: with all else that is done around a pass they take 5 µs."""
+"""Read after each pass: 5 µs, with all else that is done around one 11 (AMD EPYC)."""
 _READING: Final = threading.Lock()
 """Held while a version's files are read: torch keeps the exported program that it reads in a global, and libraries
 change some of the settings for that long.
@@ -67,7 +156,7 @@ change some of the settings for that long.
 Where a worker read those of two models at once, one failed with an AssertionError and was tried again later.
 """
 _kept: Final[dict[str, Any]] = {}
-"""The settings of passes, by name, as they were before the process' first version was read."""
+"""The settings, by name, as they were before the process' first version was read."""
 _told: Final[set[str]] = set()
 
 
@@ -82,41 +171,45 @@ def kept_while_reading(*, threads: int) -> Iterator[list[str]]:
     with _READING, _ending_forks():
         torch.set_num_threads(threads)
         if not _kept:
-            _kept.update(_values(_OF_PASSES))
+            _variables.begin()
+            _descriptors.begin()
+            _kept.update(_values())
         _kept[_THREADS.name] = threads
-        before = _values(_OF_READING)
+        handlers = SignalHandlers()
         try:
             yield changed
         finally:
-            changed += [*_set_back(_OF_PASSES, _kept), *_set_back(_OF_READING, before)]
+            changed += [*_set_back(), *handlers.set_back()]
 
 
 @contextmanager
 def kept_in_a_pass() -> Iterator[None]:
     """Run a version's forward pass in the block, with the device's lock; what it changes is set back and logged."""
+    handlers = SignalHandlers()
     with _ending_forks():
         try:
             yield
         finally:
+            changed = handlers.set_back()
             # While files are read a library may have changed something for that long, and sets it back itself.
-            if not _READING.locked() and (changed := _set_back(_OF_PASSES, _kept)):
-                new = [name for name in changed if name not in _told]
+            if not _READING.locked():
+                changed += _set_back()
+            if new := [name for name in changed if name not in _told]:
                 _told.update(new)
-                if new:
-                    log.warning("model_changed_process", extra={"settings": ", ".join(new)})
+                log.warning("model_changed_process", extra={"settings": ", ".join(new)})
 
 
-def _values(settings: tuple[_Setting, ...]) -> dict[str, Any]:
-    return {one.name: one.read() for one in settings}
+def _values() -> dict[str, Any]:
+    return {one.name: one.read() for one in _SETTINGS}
 
 
-def _set_back(settings: tuple[_Setting, ...], before: Mapping[str, Any]) -> list[str]:
+def _set_back() -> list[str]:
     """Set back what is not as it was; return the names."""
     changed = []
-    for one in settings:
-        if one.name in before and one.read() != before[one.name]:
-            one.write(before[one.name])
-            changed.append(one.name)
+    for one in _SETTINGS if _kept else ():
+        if one.read() != (kept := _kept[one.name]):
+            words = one.write(kept)
+            changed.append(f"{one.name} ({words})" if isinstance(words, str) else one.name)
     return changed
 
 

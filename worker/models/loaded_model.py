@@ -22,6 +22,7 @@ from worker.models.outputs.by_task import output_writer
 from worker.models.outputs.labels import unique_labels
 from worker.models.outputs.probabilities import already_probabilities
 from worker.models.outputs.writer import Output
+from worker.models.own_modules import OwnModules
 from worker.models.refused_input import note_input
 
 _EXACT: Final = ChosenMode(*REFERENCE, agreement=None)
@@ -39,6 +40,9 @@ class ForwardPass(Protocol):
     """Images that are computed at once at most; None: as many as a micro-batch has."""
     enough: int | None
     """Images of a micro-batch from which on more cost as much each; None: the more, the cheaper."""
+
+    own_modules: OwnModules | None
+    """The modules that the version brought with it; None where it has none."""
 
     def prepare(self, batch_size: int) -> None:
         """Take what memory batches of this size need; raises what torch raises where there is too little."""
@@ -88,6 +92,10 @@ class LoadedModel:
         self._activation = metadata.activation
         self.needs_size = self._writer.needs_size
         """Whether images have to come as SizedPixels: the outputs lie in the original picture."""
+
+    def set_own_modules(self, own: OwnModules) -> None:
+        """Find these modules first in each pass from now on."""
+        self._forward.own_modules = own or None
 
     def predict(self, images: Sequence[Any]) -> Sequence[Output]:
         """Return one output (JSON) for each image, or a ModelError for one whose output can't be used.

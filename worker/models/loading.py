@@ -58,7 +58,7 @@ def load(
             uri, dst_path=str(folder.path), tracking_uri=registry.url, registry_uri=registry.url
         )
         description = Model.load(path)
-        with kept_while_reading(threads=threads) as changed:
+        with kept_while_reading(folder.path, threads=threads) as (own, changed):
             import_libraries(description.flavors)
             flavour = _read_flavour(path, description, device=device, threads=threads)
         metadata = _metadata(flavour, description.metadata, tags)
@@ -67,6 +67,7 @@ def load(
             metadata = replace(metadata, warnings=(*metadata.warnings, warning))
         try:
             model = _put_on_device(flavour, metadata, device=device, max_pixels=max_pixels)
+            model.set_own_modules(own)
         except Exception as error:  # it predicts photographs where it has a choice of ways to compute
             note_input(error, metadata.spec)
             raise

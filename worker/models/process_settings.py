@@ -17,12 +17,14 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import torch
 from PIL import Image, ImageFile
 
+from worker.models.own_modules import OwnModules, find, own_modules_of
 from worker.models.process_environment import GuardedVariables
 from worker.models.signal_handlers import SignalHandlers
 from worker.models.standard_descriptors import StandardDescriptors
@@ -161,11 +163,11 @@ _told: Final[set[str]] = set()
 
 
 @contextmanager
-def kept_while_reading(*, threads: int) -> Iterator[list[str]]:
-    """Read a version's files in the block, which no other thread does meanwhile.
+def kept_while_reading(folder: Path, *, threads: int) -> Iterator[tuple[OwnModules, list[str]]]:
+    """Read a version's files, which are in the folder, in the block, which no other thread does meanwhile.
 
-    `threads` are those of a forward pass from now on, in the whole process: the last call counts. The list has, after
-    the block, the names of what was changed in it and set back.
+    `threads` are those of a forward pass from now on, in the whole process: the last call counts. After the
+    block the result has the modules that the version brought, and the names of what was changed in it and set back.
     """
     changed: list[str] = []
     with _READING, _ending_forks():
@@ -177,14 +179,20 @@ def kept_while_reading(*, threads: int) -> Iterator[list[str]]:
         _kept[_THREADS.name] = threads
         handlers = SignalHandlers()
         try:
-            yield changed
+            with own_modules_of(folder) as own:
+                yield own, changed
         finally:
             changed += [*_set_back(), *handlers.set_back()]
 
 
 @contextmanager
-def kept_in_a_pass() -> Iterator[None]:
-    """Run a version's forward pass in the block, with the device's lock; what it changes is set back and logged."""
+def kept_in_a_pass(own: OwnModules | None = None) -> Iterator[None]:
+    """Run a version's forward pass in the block, with the device's lock; what it changes is set back and logged.
+
+    What it imports is found among the version's `own` modules first, but for the time that another version is read.
+    """
+    if own is not None and not _READING.locked():
+        find(own)
     handlers = SignalHandlers()
     with _ending_forks():
         try:

@@ -11,6 +11,7 @@ from worker.models.cpu.channels_last import ChannelsLast
 from worker.models.devices import device_lock
 from worker.models.forward_function import Forward
 from worker.models.outputs.readers import OutputReader
+from worker.models.own_modules import OwnModules
 from worker.models.process_settings import kept_in_a_pass
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class CpuForward:
             ChannelsLast(read, module=module) if reader.is_comparable else read_contiguous
         )
         self._reader = reader
+        self.own_modules: OwnModules | None = None
         self._batch_size = batch_size
         height, width = spec.input_size or (1, 1)
         self.enough: int | None = max(1, PORTION // (height * width * spec.mode.channels))
@@ -71,7 +73,7 @@ class CpuForward:
 
         Images are uint8 (height, width, channels). Raises ModelError, and what torch and the model raise.
         """
-        with self._lock, kept_in_a_pass(), torch.inference_mode():
+        with self._lock, kept_in_a_pass(self.own_modules), torch.inference_mode():
             portions = [self._read(self._normalised(part)) for part in self._portions(images)]
             # A fixed batch size may have filled up the last portion.
             return self._reader.joined(portions, images=len(images), activate=activate)

@@ -16,6 +16,7 @@ from worker.models.gpu.streams import thread_stream
 from worker.models.lost_device import end_process_if_lost
 from worker.models.metadata.model_metadata import Precision
 from worker.models.outputs.readers import OutputReader
+from worker.models.own_modules import OwnModules
 from worker.models.process_settings import kept_in_a_pass
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class GpuForward:
         self._forward = forward
         self._device = device
         self._reader = reader
+        self.own_modules: OwnModules | None = None
         self._precision = precision
         self._type = number_type(precision)
         self._layout = torch.channels_last if channels_last else torch.contiguous_format
@@ -75,7 +77,7 @@ class GpuForward:
             with thread_stream(self._device) as stream:
                 batch = self._gathered(images)
                 ready = stream.record_event()
-                with self._lock, kept_in_a_pass(), torch.cuda.stream(self._stream):
+                with self._lock, kept_in_a_pass(self.own_modules), torch.cuda.stream(self._stream):
                     self._stream.wait_event(ready)
                     if not self._reader.is_tensor or not activate:
                         portions = [self._read(part) for part in self._portions(batch)]

@@ -55,6 +55,7 @@ CHANGES: dict[str, Callable[[], Any]] = {
     "the descriptors of standard input, output or error": lambda: lead_to(os.devnull),
 }
 """By the words that name each."""
+FOLDER = Path("/a version's folder")
 LOGGING: dict[str, Callable[[], Any]] = {
     "no handler": logging.root.handlers.clear,
     "another handler": lambda: logging.root.addHandler(logging.NullHandler()),
@@ -73,7 +74,7 @@ def before(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     process_settings._told.clear()
     process_settings._kept.clear()
     monkeypatch.delenv("PYTEST_CURRENT_TEST")  # pytest changes it after this
-    with process_settings.kept_while_reading(threads=1):
+    with process_settings.kept_while_reading(FOLDER, threads=1):
         pass
     return values()
 
@@ -84,14 +85,14 @@ def test_every_setting_is_changed_here(before: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("name", CHANGES)
 def test_what_reading_a_version_changes_is_set_back_and_named(name: str, before: dict[str, Any]) -> None:
-    with process_settings.kept_while_reading(threads=1) as changed:
+    with process_settings.kept_while_reading(FOLDER, threads=1) as (_, changed):
         CHANGES[name]()
     assert (changed, values()) == ([name], before)
 
 
 def test_what_changed_before_it_raised_is_set_back(before: dict[str, Any], tmp_path: Path) -> None:
     def read() -> None:
-        with process_settings.kept_while_reading(threads=1):
+        with process_settings.kept_while_reading(FOLDER, threads=1):
             os.chdir(tmp_path)
             CHANGES["torch's default dtype"]()
             raise OSError("no such file")
@@ -113,7 +114,7 @@ def test_what_a_pass_changes_is_set_back_and_logged_once(
 
 
 def test_a_pass_beside_the_reading_of_files_leaves_what_a_library_changed_for_that_long(before: dict[str, Any]) -> None:
-    with process_settings.kept_while_reading(threads=1) as changed:
+    with process_settings.kept_while_reading(FOLDER, threads=1) as (_, changed):
         torch.set_default_dtype(torch.float16)
         with process_settings.kept_in_a_pass():
             pass
@@ -154,7 +155,7 @@ def test_an_environment_that_was_emptied_is_set_back_and_five_of_its_variables_n
 def test_variables_that_libraries_read_are_taken_back(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(name, raising=False)
     process_settings._kept.clear()
-    with process_settings.kept_while_reading(threads=1) as changed:
+    with process_settings.kept_while_reading(FOLDER, threads=1) as (_, changed):
         os.environ[name] = "http://127.0.0.1:1"
     assert name not in os.environ
     assert changed == [f"environment variables ({name})"]
@@ -163,7 +164,7 @@ def test_variables_that_libraries_read_are_taken_back(name: str, monkeypatch: py
 def test_a_variable_that_a_model_adds_for_itself_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MY_MODEL_FOLDER", "")
     monkeypatch.delenv("MY_MODEL_FOLDER")
-    with process_settings.kept_while_reading(threads=1) as changed:
+    with process_settings.kept_while_reading(FOLDER, threads=1) as (_, changed):
         os.environ["MY_MODEL_FOLDER"] = "/models"
     with process_settings.kept_in_a_pass():
         pass

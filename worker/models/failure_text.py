@@ -23,7 +23,8 @@ _NUMBERS: Final = re.compile(r"(?:[\[\]\s\d.,eE+\-]|nan|inf){60,}")
 _ESCAPES: Final = re.compile(r"\x1b\[[0-9;]*m")
 _FOLDER: Final = re.compile(rf"{re.escape(gettempdir())}/{PREFIX}\w+(?P<inside>/)?")
 """The folder of this worker that a version's files were copied to: it tells a reader nothing."""
-_DEFINED_IN_MAIN: Final = re.compile(r"Can't get attribute '(?P<name>[^']+)' on <module '__main__'")
+_DEFINED_IN_MAIN: Final = re.compile(r"Can't get attribute '(?P<name>[^']+)' on <module '(?:[\w.]+\.)?__main__'")
+"""Of a worker that was started with `python -m celery`, the module is called `celery.__main__`."""
 
 
 def failure_text(error: BaseException) -> str:

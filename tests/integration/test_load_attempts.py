@@ -25,6 +25,7 @@ from worker.process.exit_statuses import STUCK_EXIT
 
 BROKEN = ModelName("broken")
 KEY = VersionKey("1-a")
+LONG = timedelta(minutes=1)
 
 
 def register_one_that_kills(store: MlflowStore) -> None:
@@ -141,3 +142,25 @@ def test_many_processes_that_load_at_once_suspect_nothing(redis_client: redis.Re
     with ExitStack() as stack:
         for _ in range(4):
             stack.enter_context(attempts(redis_client).attempt(KEY))
+
+
+def test_what_loads_while_something_else_ends_the_process_is_not_why(redis_client: redis.Redis) -> None:
+    gate = LoadingGate()
+    others = [LoadAttempts(redis_client, model=ModelName(name), host="here", gate=gate, longest=LONG) for name in "ab"]
+    with others[0].attempt(KEY), others[1].attempt(KEY):
+        gate.acquit()
+        assert not redis_client.keys(keys.load_attempts(ModelName("*"), KEY, "here"))
+
+
+def test_of_versions_that_load_in_a_process_only_the_one_that_takes_too_long_is_blamed(
+    redis_client: redis.Redis,
+) -> None:
+    child = os.fork()
+    if not child:
+        gate = LoadingGate()
+        other = LoadAttempts(redis_client, model=BROKEN, host="here", gate=gate, longest=LONG)
+        with other.attempt(KEY), attempts(redis_client, gate, longest=timedelta(seconds=0.1)).attempt(KEY):
+            threading.Event().wait()
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == STUCK_EXIT
+    assert redis_client.hlen(keys.load_attempts(MODEL, KEY, "here")) == 1
+    assert not redis_client.exists(keys.load_attempts(BROKEN, KEY, "here"))

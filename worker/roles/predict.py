@@ -78,7 +78,7 @@ class PredictRole:
         self._decoders = DecoderPool(
             max(slots, at_once // 2), longest=self._predict.decode_timeout, max_pixels=max_pixels
         )
-        self._watchdog = Watchdog(self._leased, longest=self._predict.timeout)
+        self._watchdog = Watchdog(self._leased, longest=self._predict.timeout, before_end=gate.acquit)
         self._keeper = LeaseKeeper(self._leased, heavy=self._heavy_entries)
         self._scripts = Scripts(process.client)
         self._pictures = start_keeping(process.client, process.registry)

@@ -15,6 +15,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
+from weakref import WeakSet
 
 import redis
 
@@ -46,6 +47,16 @@ class LoadingGate:
         self._condition = threading.Condition()
         self._loading = 0
         self._alone = False
+        self._attempts: WeakSet[LoadAttempts] = WeakSet()
+
+    def add(self, attempts: "LoadAttempts") -> None:
+        """Count these among those of the process."""
+        self._attempts.add(attempts)
+
+    def acquit(self, *, but: str = "") -> None:
+        """Forget for good what is loading in this process, but the attempt of this name: something else ends it now."""
+        for one in list(self._attempts):
+            one.forget(but=but)
 
     @contextmanager
     def enter(self, *, alone: bool) -> Iterator[None]:
@@ -78,12 +89,13 @@ class LoadAttempts:
         self._own: set[tuple[str, str]] = set()
         self._lock = threading.Lock()
         self._forgets = False
+        gate.add(self)
 
-    def forget(self) -> None:
-        """Forget attempts under way here, for good: the process is being stopped, and they are not why."""
+    def forget(self, *, but: str = "") -> None:
+        """Forget attempts under way here, for good, but the one of this name: they are not why the process ends."""
         with self._lock:
             self._forgets = True
-            own = list(self._own)
+            own = [(place, name) for place, name in self._own if name != but]
         for place, name in own:
             with suppress(redis.RedisError):
                 self._client.hdel(place, name)
@@ -127,6 +139,7 @@ class LoadAttempts:
                 facts = {"model": self._model, "version": key, "seconds": round(loading.total_seconds())}
                 if loading >= self._longest:
                     log.critical("version_load_stuck", extra=facts)
+                    self._gate.acquit(but=name)
                     os._exit(STUCK_EXIT)
                 if loading >= told:
                     log.warning("version_still_loading", extra=facts)

@@ -132,6 +132,7 @@ class Supervisor:
         self._move(kept, Phase.STARTING)
         readiness = None if program.once else asyncio.create_task(self._become_ready(kept, pid=process.pid))
         code = await process.wait()
+        _kill_group(process.pid)
         kept.ended_at = time.monotonic()
         if readiness is not None:
             readiness.cancel()
@@ -149,6 +150,7 @@ class Supervisor:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
+                process_group=0,
                 # Not the user's current directory: a module there could shadow Darkroom's.
                 cwd=self._home,
                 env=self.environment_of(program),
@@ -213,6 +215,7 @@ class Supervisor:
             with contextlib.suppress(ProcessLookupError):
                 process.send_signal(signal.SIGKILL)
             await process.wait()
+        _kill_group(process.pid)
         self._move(kept, Phase.STOPPED)
 
     def _ready(self, kept: "_Kept") -> None:
@@ -283,6 +286,15 @@ async def _why_not(program: Program, pid: int) -> str:
         return await asyncio.to_thread(program.probe, pid)
     except Exception as error:  # noqa: BLE001  whatever the client library raises, its server is not ready
         return f"{type(error).__name__}: {error}"
+
+
+def _kill_group(pid: int) -> None:
+    """Kill what a program that has ended left behind, safe to repeat: of a worker, processes that a model started.
+
+    They would hold its memory, and the port of its metrics, which the process that follows would not get.
+    """
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
 
 
 def _identify(pid: int) -> ProcessIdentity:

@@ -341,6 +341,40 @@ def test_a_program_that_does_not_stop_is_killed_after_its_grace_period(tmp_path:
     assert time.monotonic() - began > 0.2
 
 
+LEAVES_A_PROCESS = """
+import os, pathlib, signal, subprocess, sys, time
+signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+deaf = "import signal, time; signal.signal(15, signal.SIG_IGN); time.sleep(600)"
+child = subprocess.Popen([sys.executable, "-c", deaf])
+with open({file!r}, "a") as file:
+    print(child.pid, file=file)
+"""
+
+
+def left_behind(file: Path) -> list[ProcessIdentity]:
+    """Return the processes whose ids are in the file and that are alive."""
+    found = [ProcessIdentity.of(int(pid)) for pid in file.read_text().split()] if file.exists() else []
+    return [one for one in found if one is not None]
+
+
+def test_what_a_program_leaves_behind_when_it_crashes_ends(tmp_path: Path) -> None:
+    file = tmp_path / "pids"
+    program = python("crashes", LEAVES_A_PROCESS.format(file=str(file)) + "os._exit(3)")
+    Watched(tmp_path, program).until(lambda _: file.exists() and len(file.read_text().split()) >= 2)
+    assert all(one.wait(timedelta(seconds=LIMIT)) for one in left_behind(file))
+
+
+def test_what_a_program_leaves_behind_when_it_stops_ends(tmp_path: Path) -> None:
+    file = tmp_path / "pids"
+    program = python(
+        "stops",
+        LEAVES_A_PROCESS.format(file=str(file)) + SLEEP,
+        probe=lambda _: "" if left_behind(file) else "not yet",
+    )
+    Watched(tmp_path, program).until(lambda states: bool(states) and states["stops"].phase is Phase.READY)
+    assert all(one.wait(timedelta(seconds=LIMIT)) for one in left_behind(file))
+
+
 def test_a_program_still_being_prepared_at_the_stop_is_never_started(tmp_path: Path) -> None:
     preparing = threading.Event()
 

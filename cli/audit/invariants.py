@@ -77,11 +77,9 @@ class Audit:
         *,
         queue: Queue,
         predict: Predict,
-        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._inspection = inspection
         self._connection = connection
-        self._sleep = sleep
         # A micro-batch may take the time limit, and a job whose workers die a lease per attempt; longer is an error.
         self._overdue = queue.lease * (queue.max_attempts + 1) + predict.timeout
 
@@ -115,7 +113,7 @@ class Audit:
         suspects = self._in_neither(suspects)
         for _ in range(READS - 1):
             if suspects:
-                self._sleep(PAUSE.total_seconds())
+                time.sleep(PAUSE.total_seconds())
                 suspects = self._in_neither(self._broken(list(suspects)))
         return (f"job {id}: {wrong}" for id, wrong in suspects.items())
 
@@ -192,7 +190,7 @@ class Audit:
         }
         for _ in range(READS - 1):
             if stuck:
-                self._sleep(LANE_PAUSE.total_seconds())
+                time.sleep(LANE_PAUSE.total_seconds())
             for lane in list(stuck):
                 before, snapshot = snapshots[lane], self._check_lane(lane)
                 moved = snapshot.last_delivered != before.last_delivered and not before.overdue
@@ -238,7 +236,7 @@ class Audit:
         left = list(suspects)
         for _ in range(READS - 1):
             if left:
-                self._sleep(PAUSE.total_seconds())
+                time.sleep(PAUSE.total_seconds())
                 left = sorted(set(read_again(left)))
         return left
 

@@ -35,12 +35,12 @@ class LongWait:
 
 
 @contextmanager
-def telling_that_it_goes_on(what: str, *, every: timedelta = EVERY) -> Iterator[None]:
+def telling_that_it_goes_on(what: str) -> Iterator[None]:
     """Say again and again that the block still runs, where it waits in others' code and can't say so itself."""
     began, is_over = time.monotonic(), threading.Event()
 
     def tell() -> None:
-        while not is_over.wait(every.total_seconds()):
+        while not is_over.wait(EVERY.total_seconds()):
             say(f"{what}, for {time.monotonic() - began:.0f} s now …")
 
     teller = threading.Thread(target=tell, daemon=True)

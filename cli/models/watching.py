@@ -32,7 +32,7 @@ _sleep = time.sleep
 _SETTING: Final = "DARKROOM_REDIS_URL"
 
 
-def wait_until_true(home: Path, model: ModelName, made: Change, *, patience: timedelta = PATIENCE) -> None:
+def wait_until_true(home: Path, model: ModelName, made: Change) -> None:
     """Return once what a change says is so for every request from now on, and say so; else what is not known of it.
 
     Raises Refused where its version can't be loaded, or it does not come about in time.
@@ -43,7 +43,7 @@ def wait_until_true(home: Path, model: ModelName, made: Change, *, patience: tim
         return
     try:
         with connect(Redis(url=store_url(home, _SETTING))) as client:
-            _wait(client, home, model, made, patience=patience)
+            _wait(client, home, model, made)
     except (redis.RedisError, OSError) as error:
         say(f"Whether it serves can't be told: {first_line(error)}")
 
@@ -59,27 +59,27 @@ def wait_for_gateways(client: redis.Redis) -> None:
     route_readers.wait_for_all(client, pause=pause)
 
 
-def wait_until_published(client: redis.Redis, *, model: ModelName, patience: timedelta = PATIENCE) -> None:
+def wait_until_published(client: redis.Redis, *, model: ModelName) -> None:
     """Return once every gateway takes images for a model that was restored; raises Refused where none does in time."""
     RegistryHints(client).give(CHANGED)
     wait = LongWait(late=_LATE)
-    while wait.seconds < patience.total_seconds():
+    while wait.seconds < PATIENCE.total_seconds():
         if model_routes.is_published(client, model):
             wait_for_gateways(client)
             say(f"It serves ({wait.seconds:.1f} s).")
             return
         wait.tell("Waiting for a worker that has loaded it …")
         _sleep(_PAUSE)
-    raise Refused(f"No worker serves {model} after {patience.total_seconds():.0f} s; one that starts does.")
+    raise Refused(f"No worker serves {model} after {PATIENCE.total_seconds():.0f} s; one that starts does.")
 
 
-def _wait(client: redis.Redis, home: Path, model: ModelName, made: Change, *, patience: timedelta) -> None:
+def _wait(client: redis.Redis, home: Path, model: ModelName, made: Change) -> None:
     version, alias = VersionNumber(made.version), made.alias
     if version and model in model_routes.retired(client):
         raise Refused(f"{model} is retired. It serves again after: {command_line(f'models restore {model}', home)}")
     RegistryHints(client).give(CHANGED)
     wait = LongWait(late=_LATE)
-    while wait.seconds < patience.total_seconds():
+    while wait.seconds < PATIENCE.total_seconds():
         wait.tell(f"Waiting for workers that load version {version} …" if version else "Waiting for workers …")
         route = model_routes.read(client, model)
         if route is not None and made.is_served_by(route):
@@ -105,7 +105,7 @@ def _wait(client: redis.Redis, home: Path, model: ModelName, made: Change, *, pa
     workers = Gauges(client).workers(model)
     why = f"{workers} workers follow it; see their log" if workers else "no worker serves this model"
     not_yet = f"Version {version} does not serve as {alias}" if version else "What served before still does"
-    raise Refused(f"{not_yet} after {patience.total_seconds():.0f} s: {why}.")
+    raise Refused(f"{not_yet} after {PATIENCE.total_seconds():.0f} s: {why}.")
 
 
 def _shown(gateway: str) -> str:

@@ -45,11 +45,8 @@ def prediction_object(job: Job, *, base_url: str, tokens: StreamTokens) -> dict[
     }
 
 
-def batch_object(batch: Batch, *, base_url: str, tokens: StreamTokens, now: int | None = None) -> dict[str, Any]:
-    """Return a batch as the HTTP API shows it. `base_url` is the gateway's address, without a slash at the end.
-
-    `now` is in microseconds; a batch that has not ended has a rate until then.
-    """
+def batch_object(batch: Batch, *, base_url: str, tokens: StreamTokens) -> dict[str, Any]:
+    """Return a batch as the HTTP API shows it. `base_url` is the gateway's address, without a slash at the end."""
     url = f"{base_url}/v1/batches/{batch.id}"
     return {
         "id": batch.id,
@@ -57,7 +54,7 @@ def batch_object(batch: Batch, *, base_url: str, tokens: StreamTokens, now: int 
         "model": batch.model,
         "request_counts": item_counts(batch),
         "errors": batch.errors,
-        **progress_members(batch, now=now_us() if now is None else now),
+        **progress_members(batch, now=now_us()),
         "retry_of": batch.retry_of,
         "skipped": batch.skipped,
         "skipped_files": batch.skipped_files,

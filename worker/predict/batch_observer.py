@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 class BatchObserver:
-    """Observes one model's micro-batches; `clock` returns seconds since the epoch."""
+    """Observes one model's micro-batches."""
 
     def __init__(
         self,
@@ -25,17 +25,15 @@ class BatchObserver:
         metrics: ModelMetrics,
         *,
         on_results: Callable[[Sequence[Result]], object] = lambda _: None,
-        clock: Callable[[], float] = time.time,
     ) -> None:
         """`on_results` is called with the results of each micro-batch."""
         self._lanes = lanes
         self._on_results = on_results
         self.metrics = metrics
-        self._clock = clock
 
     def pulled(self, entries: Sequence[Entry]) -> None:
         """Observe how long each image waited: from Redis' clock at submission to this machine's now."""
-        now_ms = self._clock() * 1000
+        now_ms = time.time() * 1000
         for entry in entries:
             lane = BULK if entry.is_bulk else INTERACTIVE
             self.metrics.queue[lane].observe(max(0.0, now_ms - entry.submitted_ms) / 1000)

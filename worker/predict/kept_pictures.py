@@ -64,7 +64,6 @@ class KeptPictures:
         usual: KeepRule = NONE_KEPT,
         threads: int = THREADS,
         pause_seconds: float = PAUSE_SECONDS,
-        clock_us: Callable[[], int] = now_us,
     ) -> None:
         """`client` tells of owners that are being purged; `most_bytes` of pictures wait at most.
 
@@ -76,7 +75,6 @@ class KeptPictures:
         self._metrics = metrics
         self._most_bytes = most_bytes
         self._pause_seconds = pause_seconds
-        self._clock_us = clock_us
         self._waiting: deque[WaitingPicture] = deque()
         self._bytes = 0
         self._changed = threading.Condition()
@@ -91,7 +89,7 @@ class KeptPictures:
         with self._changed:
             full = self._bytes + len(image) > self._most_bytes or len(self._waiting) >= MOST_WAITING
             if not full and not self._stopped.is_set():
-                self._waiting.append(WaitingPicture(owner, model, digest, image, self._clock_us()))
+                self._waiting.append(WaitingPicture(owner, model, digest, image, now_us()))
                 self._bytes += len(image)
                 self._start_threads()
                 self._changed.notify()
@@ -146,7 +144,7 @@ class KeptPictures:
         for attempt in range(ATTEMPTS):
             if attempt and self._stopped.wait(self._pause_seconds * 2 ** (attempt - 1)):
                 break
-            if self._clock_us() - picture.since > LONGEST_WAIT_SECONDS * 1_000_000:
+            if now_us() - picture.since > LONGEST_WAIT_SECONDS * 1_000_000:
                 break
             try:
                 if purge_marks.is_purged(self._client, picture.owner, since=picture.since):

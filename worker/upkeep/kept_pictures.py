@@ -48,7 +48,6 @@ class PictureSweep:
         *,
         most_bytes: int,
         age: timedelta,
-        pause: timedelta = PAUSE,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
@@ -57,12 +56,11 @@ class PictureSweep:
         self._metrics = metrics
         self._most_bytes = most_bytes
         self._age = age.total_seconds()
-        self._pause = pause
         self._now = now
 
     def sweep_in_turn(self) -> None:
         """Sweep unless another upkeep worker did within the pause; a store that fails is logged."""
-        if not self._client.set(keys.PICTURES_SWEPT, "1", nx=True, px=int(self._pause.total_seconds() * 900)):
+        if not self._client.set(keys.PICTURES_SWEPT, "1", nx=True, px=int(PAUSE.total_seconds() * 900)):
             return
         try:
             self.sweep()

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -32,13 +32,11 @@ class Retention:
         settings: Settings,
         *,
         secret_overlap: timedelta,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """`secret_overlap` is how long a retired webhook secret still signs; after that it is deleted."""
         self._engine = engine
         self._settings = settings
         self._secret_overlap = secret_overlap
-        self._now = now
         self._next = 0.0
         self._read_to: PredictionId | None = None
         self._read_from: PredictionId | None = None
@@ -67,13 +65,13 @@ class Retention:
         """Delete chunk by chunk until nothing is left; yield the number of rows of each."""
         keep = self._settings
         if keep.predictions is not None:
-            before = self._now() - keep.predictions
+            before = datetime.now(UTC) - keep.predictions
             while rows := retention.delete_batches(connection, before, limit=CHUNK):
                 yield rows
             yield from self._predictions(connection, before)
             while rows := retention.delete_orphaned_feedback(connection, before, limit=CHUNK):
                 yield rows
-        before = self._now() - keep.deliveries
+        before = datetime.now(UTC) - keep.deliveries
         while rows := retention.delete_deliveries(connection, before, limit=CHUNK):
             yield rows
         while rows := retention.delete_retired_secrets(connection, overlap=self._secret_overlap, limit=CHUNK):

@@ -94,21 +94,19 @@ class Files:
         names, *arguments = _arguments(owner, id, 0, size, quota)
         _raise_refusal(await self._redis.evaluate(Script.KEEP_FILE, names, *arguments), size, quota)
 
-    async def facts(self, owner: Owner, id: str, *, now: int | None = None) -> StoredFile:
+    async def facts(self, owner: Owner, id: str) -> StoredFile:
         """Return an owner's file without its content; raises UnknownFile."""
-        return await self._fetch(owner, id, _FACTS, now_us() if now is None else now)
+        return await self._fetch(owner, id, _FACTS)
 
-    async def content(self, owner: Owner, id: str, *, now: int | None = None) -> StoredFile:
+    async def content(self, owner: Owner, id: str) -> StoredFile:
         """Return an owner's file with its content; raises UnknownFile."""
-        return await self._fetch(owner, id, (*_FACTS, _CONTENT), now_us() if now is None else now)
+        return await self._fetch(owner, id, (*_FACTS, _CONTENT))
 
-    async def list_newest(
-        self, owner: Owner, *, before: str | None, limit: int, now: int | None = None
-    ) -> list[StoredFile]:
+    async def list_newest(self, owner: Owner, *, before: str | None, limit: int) -> list[StoredFile]:
         """Return up to `limit` of an owner's files that came before the id `before`, newest first."""
         found: list[StoredFile] = []
         upper: int | str = "+inf" if before is None else _score(before)
-        now = now_us() if now is None else now
+        now = now_us()
         skip = 0
         while len(found) < limit:
             members: list[bytes] = await self._redis.call(
@@ -128,13 +126,13 @@ class Files:
                 break
         return found[:limit]
 
-    async def delete(self, owner: Owner, id: str, *, now: int | None = None) -> None:
+    async def delete(self, owner: Owner, id: str) -> None:
         """Delete an owner's file; raises UnknownFile."""
-        file = await self.facts(owner, id, now=now)
+        file = await self.facts(owner, id)
         await self._redis.evaluate(Script.REMOVE_FILE, (keys.file(file.id), keys.files_of(owner)), owner, file.id)
 
-    async def _fetch(self, owner: Owner, id: str, names: tuple[str, ...], now: int) -> StoredFile:
-        file = await self._read(owner, id, names, now)
+    async def _fetch(self, owner: Owner, id: str, names: tuple[str, ...]) -> StoredFile:
+        file = await self._read(owner, id, names, now_us())
         if file is None:
             raise UnknownFile(id=id)
         return file

@@ -32,11 +32,10 @@ LONGEST_ERROR: Final = 300
 class TrialResults:
     """Results of the champion that is on trial, since they were last judged. Predicting threads add to them."""
 
-    def __init__(self, *, on_failure: Callable[[], object], monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, *, on_failure: Callable[[], object]) -> None:
         """`on_failure` is called when there were failures, but not with each of them."""
         self._version: VersionKey | None = None
         self._on_failure = on_failure
-        self._monotonic = monotonic
         self._next_call = 0.0
         self._lock = threading.Lock()
         self._results = ""
@@ -69,7 +68,7 @@ class TrialResults:
             if not failed:
                 return
             self._error = failed[-1].error[:LONGEST_ERROR]
-            now = self._monotonic()
+            now = time.monotonic()
             if now < self._next_call:
                 return
             self._next_call = now + JUDGE_PAUSE

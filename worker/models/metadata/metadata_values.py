@@ -118,9 +118,9 @@ def misspelled(name: str, keys: Iterable[str]) -> str | None:
     return plain if plain in known else next(iter(get_close_matches(plain, sorted(known), n=1, cutoff=_NEAR)), None)
 
 
-def choice_of(kind: type[Choice], among: Iterable[Choice] | None = None) -> Callable[[Any], Choice]:
+def choice_of(kind: type[Choice]) -> Callable[[Any], Choice]:
     """Return a check for one of an enumeration's words."""
-    allowed = tuple(kind if among is None else among)
+    allowed = tuple(kind)
 
     def parse(value: Any) -> Choice:
         if not isinstance(value, str) or value not in allowed:

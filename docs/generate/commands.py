@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import typer.main
 
-from cli.main import commands
+from cli.commands import commands
 from docs.generate.markdown import joined, opening, table
 
 INTRODUCTION: Final = """
@@ -16,7 +16,7 @@ is `--home`, or `DARKROOM_HOME`, or `.darkroom` in the current folder.
 
 def page() -> str:
     """Return the page."""
-    blocks = opening("Commands", "`cli/main.py`", INTRODUCTION)
+    blocks = opening("Commands", "`cli/commands.py`", INTRODUCTION)
     for name, command in _commands("darkroom", typer.main.get_command(commands)):
         blocks += [f"## {name}", *_describe(name, command)]
     return joined(blocks)

@@ -25,7 +25,7 @@ from tests.support.program_forks import FORKED, without_settings
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = ("audit", "bulk", "down", "keys", "migrate", "models", "purge", "status", "submit")
-MODULES = ("cli.main", "cli.webhooks.listen", *(f"cli.{command}.run" for command in COMMANDS))
+MODULES = ("cli.main", "cli.commands", "cli.webhooks.listen", *(f"cli.{command}.run" for command in COMMANDS))
 CHANGES = (b"canary", b"challenger", b"keep", b"promote", b"rollback", b"shadow")
 """Commands of `models` that ask the registry through MLflow, whose import takes them 1 of 1.2 seconds of a core: from
 the first of them on, the interpreter has it too."""

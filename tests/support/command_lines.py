@@ -7,7 +7,7 @@ from typing import Any
 
 import typer.main
 
-from cli.main import commands
+from cli.commands import commands
 
 _VARIABLE = re.compile(r"[A-Z_]+=\S*")
 

@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,10 +9,41 @@ from tests.support.command_forks import CommandForks
 
 
 def test_help_imports_nothing_heavy() -> None:
-    code = "import sys, cli.main; print(*sys.modules)"
+    code = "import sys, cli.commands; print(*sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert "typer" in found
     assert not {"torch", "mlflow", "sqlalchemy", "redis", "httpx", "pydantic", "celery"} & set(found)
+
+
+# Interrupts the import of one module, as Ctrl-C does that comes then.
+INTERRUPTED_AT = """
+import sys
+
+class Interrupt:
+    def find_spec(self, name, path=None, target=None):
+        if name == {module!r}:
+            sys.meta_path.remove(self)
+            raise KeyboardInterrupt
+
+before = {{*sys.modules}}
+from cli.main import app
+assert {{*sys.modules}} - before == {{"cli", "cli.main"}}, "an interrupt of what is imported outside is not caught"
+sys.meta_path.insert(0, Interrupt())
+sys.argv = ["darkroom", "down"]
+app()
+"""
+
+
+@pytest.mark.parametrize("module", ["cli.commands", "typer", "cli.webhooks.command", "cli.down.run", "psutil"])
+def test_ctrl_c_while_modules_are_imported_prints_nothing(module: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED_AT.format(module=module)],
+        env={**os.environ, "DARKROOM_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
 def test_help_names_every_command(command_forks: CommandForks, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from cli.main import commands
+from cli.commands import commands
 
 
 @pytest.mark.parametrize("command", ["submit", "bulk"])

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import typer.main
 
-from cli.main import commands
+from cli.commands import commands
 
 ROOT: Final = Path(__file__).parents[3]
 PAGES: Final = (

@@ -37,11 +37,6 @@ def check_owner_name(name: str) -> str:
         raise typer.BadParameter(str(error)) from None
 
 
-def with_commas(given: list[str] | None) -> str | None:
-    """Return a list as the API takes it, whether it was given at once or by an option that was given again."""
-    return ",".join(given) if given else None
-
-
 # Lists: of an option for one text that is given again, the last counts and the others are dropped without a word.
 Models = Annotated[
     list[str] | None,
@@ -56,3 +51,11 @@ Then = Annotated[
     typer.Option("--then", help='Second step, as JSON: {"model": "b", "when": {"class": ["dog"]}}.', metavar="JSON"),
 ]
 OnError = Annotated[str | None, typer.Option("--on-error", help="Where one model has no output: fail or degrade.")]
+
+
+def pipeline_fields(
+    models: list[str] | None, weights: list[str] | None, combine: str | None, then: str | None, on_error: str | None
+) -> dict[str, str | None]:
+    """Return the fields of a form that ask for a pipeline; lists have commas, given at once or one by one."""
+    lists = {name: ",".join(given) if given else None for name, given in (("models", models), ("weights", weights))}
+    return {**lists, "combine": combine, "then": then, "on_error": on_error}

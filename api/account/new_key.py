@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple, TypeVar
 
-from api.uploads.small_objects import is_number, is_whole, refuse_unknown_members
+from api.uploads.small_objects import is_whole, refuse_unknown_members
 from shared.domain.api_keys import FASTEST, MOST_UNFINISHED, SLOWEST, Role
 from shared.domain.errors import InvalidParameter
 from shared.domain.identifiers import Owner
 from shared.domain.key_limits import Limits
+from shared.domain.written_numbers import is_number
 
 N = TypeVar("N", int, float)
 

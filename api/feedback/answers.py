@@ -1,6 +1,5 @@
 """Reads answers from JSON bodies and CSV lines, and checks that they fit what the model predicted."""
 
-import math
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
@@ -11,10 +10,12 @@ from shared.domain.errors import InvalidParameter
 from shared.domain.feedback import LARGEST_VALUE, LONGEST_BY, LONGEST_COMMENT, LONGEST_LABEL, MOST_BOXES, Answer
 from shared.domain.output_form import task_of_output
 from shared.domain.task import Task
+from shared.domain.written_numbers import is_number
 
 ANSWERS: Final = ("label", "value", "boxes")
 _NAMES: Final = (*ANSWERS, "comment", "by")
 _CORNERS: Final = 4
+_FARTHEST: Final = 1e9
 _DEEPEST: Final = 20
 _TAKES: Final[Mapping[Task, Collection[str]]] = {
     Task.CLASSIFICATION: ("label",),
@@ -131,16 +132,16 @@ def _box(one: Any, pointer: str) -> dict[str, Any]:
     if not isinstance(one, dict) or one.keys() != {"label", "box"}:
         raise InvalidParameter(detail='a box is {"label": …, "box": [x1, y1, x2, y2]}', pointer=pointer)
     label, box = _text(one, "label", LONGEST_LABEL), one["box"]
-    numbers = isinstance(box, list) and len(box) == _CORNERS and all(_is_number(side) for side in box)
+    numbers = (
+        isinstance(box, list)
+        and len(box) == _CORNERS
+        and all(is_number(side) and abs(side) < _FARTHEST for side in box)
+    )
     if label is None or not numbers or not (0 <= box[0] < box[2] and 0 <= box[1] < box[3]):
         raise InvalidParameter(
             detail="a box has a label and four numbers of pixels, 0 ≤ x1 < x2 and 0 ≤ y1 < y2", pointer=f"{pointer}/box"
         )
     return {"label": label, "box": [float(side) for side in box]}
-
-
-def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and abs(value) < 1e9 and math.isfinite(value)  # noqa: PLR2004
 
 
 def _check_numbers(value: Any, predicted: Mapping[str, float]) -> None:

@@ -4,11 +4,12 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from api.uploads.small_objects import is_number, is_whole
+from api.uploads.small_objects import is_whole
 from shared.domain.canary import is_steps
 from shared.domain.canary_changes import CanaryTerms
 from shared.domain.errors import InvalidParameter
 from shared.domain.model_changes import VERSION
+from shared.domain.written_numbers import is_number
 
 SHORTEST_SECONDS: Final = 1
 LEAST_TIMES: Final = 0.01

@@ -1,6 +1,5 @@
 """Bodies that are one small JSON object: reading one, members that it may have, numbers in it."""
 
-import math
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, TypeGuard
 
@@ -11,6 +10,7 @@ from api.uploads.bodies import read_body
 from api.uploads.submission_fields import read_json_object
 from shared.domain.errors import InvalidParameter
 from shared.domain.identifiers import Owner
+from shared.domain.written_numbers import is_number
 
 LARGEST: Final = 16 * 1024
 """Bytes that such a body may have."""
@@ -30,11 +30,6 @@ def refuse_unknown_members(members: Mapping[str, Any], names: Iterable[str]) -> 
     if unknown:
         detail = f"there is no such member; there is {', '.join(known)}"
         raise InvalidParameter(detail=detail, pointer=f"/{unknown[0]}")
-
-
-def is_number(value: Any) -> TypeGuard[float]:
-    """Tell whether a member is a finite number; true and false are none."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def is_whole(value: Any) -> TypeGuard[int]:

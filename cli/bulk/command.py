@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cli.options import Combine, Home, Model, Models, OnError, Then, Weights, check_webhook, with_commas
+from cli.options import Combine, Home, Model, Models, OnError, Then, Weights, check_webhook, pipeline_fields
 
 
 def bulk(  # noqa: PLR0913, PLR0917  each is an option
@@ -38,7 +38,6 @@ def bulk(  # noqa: PLR0913, PLR0917  each is an option
     from cli.bulk import run
     from cli.home import find_home
 
-    lists = {"models": with_commas(models), "weights": with_commas(weights)}
-    pipeline = {**lists, "combine": combine, "then": then, "on_error": on_error}
+    pipeline = pipeline_fields(models, weights, combine, then, on_error)
     code = run.bulk(find_home(home), paths, model=model, webhook=webhook, pipeline=pipeline, out=out, resume=resume)
     sys.exit(code)

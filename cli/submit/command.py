@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cli.options import Combine, Home, Model, Models, OnError, Then, Weights, check_webhook, with_commas
+from cli.options import Combine, Home, Model, Models, OnError, Then, Weights, check_webhook, pipeline_fields
 
 
 def submit(  # noqa: PLR0913, PLR0917  each is an option
@@ -27,6 +27,5 @@ def submit(  # noqa: PLR0913, PLR0917  each is an option
     from cli.home import find_home
     from cli.submit import run
 
-    lists = {"models": with_commas(models), "weights": with_commas(weights)}
-    pipeline = {**lists, "combine": combine, "then": then, "on_error": on_error}
+    pipeline = pipeline_fields(models, weights, combine, then, on_error)
     run.submit(find_home(home), files, model=model, wait=wait, webhook=webhook, pipeline=pipeline)

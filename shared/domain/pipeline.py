@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import chain
-from math import isfinite
 from typing import Any, Final, Self, TypeVar
 
 from shared.domain.errors import InvalidParameter
 from shared.domain.model_reference import Reference
+from shared.domain.written_numbers import is_number
 
 PIPELINE: Final = "pipeline"
 """The `variant` of a prediction that a pipeline made, and the member of its output that has each step's."""
@@ -199,7 +199,7 @@ def _condition(given: object) -> Condition:
         # The order says nothing: one definition, one digest.
         classes = tuple(sorted(set(classes)))
     confidence = given.get("min_confidence")
-    if confidence is not None and not (_is_number(confidence) and 0 <= confidence <= 1):
+    if confidence is not None and not (is_number(confidence) and 0 <= confidence <= 1):
         raise _invalid("min_confidence must be a number from 0 to 1", "/then/when/min_confidence")
     return Condition(classes=classes, min_confidence=None if confidence is None else float(confidence))
 
@@ -265,12 +265,8 @@ def _is_class(value: object) -> bool:
     return isinstance(value, str) and len(value) <= LONGEST_CLASS and "\0" not in value
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
-
-
 def _is_weight(value: object) -> bool:
-    return _is_number(value) and 0 < value <= LARGEST_WEIGHT  # type: ignore[operator]  # a number
+    return is_number(value) and 0 < value <= LARGEST_WEIGHT
 
 
 def _invalid(detail: str, pointer: str) -> InvalidParameter:

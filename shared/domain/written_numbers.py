@@ -1,7 +1,13 @@
-"""Numbers as people write them."""
+"""Numbers as people write them, and as JSON has them."""
 
 import math
 from decimal import Decimal
+from typing import TypeGuard
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Tell whether a value of JSON is a finite number; true and false are none."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def whole_number(text: str, *, most: int) -> int | None:

@@ -6,10 +6,9 @@ from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import Metric
-from prometheus_client.registry import Collector
 
 from shared.observability.metrics.lanes import BULK, INTERACTIVE
-from shared.observability.metrics.registry import FAST, SIZES, SLOW, gauge
+from shared.observability.metrics.registry import FAST, SIZES, SLOW, ReadAtScrapes, gauge
 
 
 class PredictMetrics:
@@ -149,7 +148,7 @@ class ShadowMetrics:
             self._skipped(reason).inc(images)
 
 
-class DeviceMetrics(Collector):
+class DeviceMetrics(ReadAtScrapes):
     """Memory of a predict worker's GPU, read at each scrape; no samples on a CPU."""
 
     def __init__(self, registry: CollectorRegistry, device: str, read: Callable[[], dict[str, int]]) -> None:
@@ -157,10 +156,6 @@ class DeviceMetrics(Collector):
         self._device = device
         self._read = read
         registry.register(self)
-
-    def describe(self) -> Iterable[Metric]:
-        """Return nothing: the device is read at scrapes alone, not when this is registered."""
-        return ()
 
     def collect(self) -> Iterator[Metric]:
         """Read the device and yield its gauge."""

@@ -1,15 +1,14 @@
 """Metrics of upkeep workers: their own sweeps, and the queue's state, which every replica reports alike."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.core import Metric
-from prometheus_client.registry import Collector
 
 from shared.observability.metrics.lanes import QueueState
-from shared.observability.metrics.registry import counter, gauge
+from shared.observability.metrics.registry import ReadAtScrapes, counter, gauge
 
 
 class UpkeepMetrics:
@@ -28,17 +27,13 @@ class UpkeepMetrics:
         )
 
 
-class QueueMetrics(Collector):
+class QueueMetrics(ReadAtScrapes):
     """The queue's state, read from Redis at each scrape. Every upkeep worker reports the same."""
 
     def __init__(self, registry: CollectorRegistry, read: Callable[[], QueueState]) -> None:
         """`read` may raise anything: then `darkroom_queue_visible` is 0 and the other gauges are left out."""
         self._read = read
         registry.register(self)
-
-    def describe(self) -> Iterable[Metric]:
-        """Return nothing: Redis is read at scrapes alone, not when this is registered."""
-        return ()
 
     def collect(self) -> Iterator[Metric]:
         """Read the queue's state and yield its gauges."""
@@ -105,17 +100,13 @@ class QueueMetrics(Collector):
         )
 
 
-class OverdueMetrics(Collector):
+class OverdueMetrics(ReadAtScrapes):
     """Age of the oldest webhook that is due and has not been tried, read from Postgres at each scrape."""
 
     def __init__(self, registry: CollectorRegistry, read: Callable[[], timedelta]) -> None:
         """`read` returns for how long the oldest has been due; where it raises, the gauge is left out."""
         self._read = read
         registry.register(self)
-
-    def describe(self) -> Iterable[Metric]:
-        """Return nothing: Postgres is read at scrapes alone, not when this is registered."""
-        return ()
 
     def collect(self) -> Iterator[Metric]:
         """Read the age and yield its gauge."""

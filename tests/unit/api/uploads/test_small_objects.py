@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from api.uploads.small_objects import is_number, is_whole, refuse_unknown_members
+from api.uploads.small_objects import is_whole, refuse_unknown_members
 from shared.domain.errors import InvalidParameter
+from shared.domain.written_numbers import is_number
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from cli.home import command_line
 from cli.models.logged_models import as_version
-from cli.models.registered import ClientWrites, refusing, registered_model, telling
+from cli.models.registered import refusing, registered_model, telling
 from cli.models.turns import in_turn
 from cli.models.watching import wait_until_true
 from cli.registry import connect
@@ -16,6 +16,7 @@ from shared.domain import model_changes, registry_change
 from shared.domain.identifiers import ModelName
 from shared.domain.registered_model import RegisteredModel
 from shared.domain.registry_change import Change
+from shared.registry.registry_writer import RegistryWriter
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -66,7 +67,7 @@ def end_shadow(home: Path, name: str) -> None:
 def change(client: "MlflowClient", home: Path, name: str, plan: Plan) -> Change:
     """Read the model, plan and write, all in the model's turn; return what was planned. Raises Refused."""
     model = ModelName(name)
-    with in_turn(home, model, ClientWrites(client)) as writer:
+    with in_turn(home, model, RegistryWriter(lambda: client)) as writer:
         with telling(home):
             planned = plan(registered_model(client, name))
         with refusing():

@@ -19,29 +19,6 @@ if TYPE_CHECKING:
 _MISSING: Final = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 
 
-class ClientWrites:
-    """Writes through MLflow's client what `model_changes` plans."""
-
-    def __init__(self, client: "MlflowClient") -> None:
-        self._client = client
-
-    def set_tag(self, model: ModelName, name: str, value: str) -> None:
-        """Set a tag of the registered model."""
-        self._client.set_registered_model_tag(model, name, value)
-
-    def delete_tag(self, model: ModelName, name: str) -> None:
-        """Delete a tag of the registered model; one that is not there is none."""
-        self._client.delete_registered_model_tag(model, name)
-
-    def set_alias(self, model: ModelName, alias: str, version: VersionNumber) -> None:
-        """Point an alias at a version."""
-        self._client.set_registered_model_alias(model, alias, version)
-
-    def delete_alias(self, model: ModelName, alias: str) -> None:
-        """Delete an alias; one that is not there is none."""
-        self._client.delete_registered_model_alias(model, alias)
-
-
 @contextmanager
 def telling(home: Path) -> Iterator[None]:
     """Turn a change that is refused in the block into Refused, with the command for this home that would help."""

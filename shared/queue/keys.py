@@ -278,11 +278,8 @@ def model_order(id: str) -> str:
 
 
 def model_turn(model: ModelName) -> str:
-    """Return the key of the turn to change what serves of a model, a string with a TTL.
-
-    Its name is of a release in which only canaries took turns.
-    """
-    return f"canary:{model}:turn"
+    """Return the key of the turn to change what serves of a model, a string with a TTL."""
+    return f"model_turn:{model}"
 
 
 def registry_answer(scope: str) -> tuple[str, str, str]:

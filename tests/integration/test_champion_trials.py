@@ -15,6 +15,7 @@ from shared.domain.prediction import ErrorCode, Status
 from shared.queue import keys, model_routes
 from shared.queue.consumer.champion_trials import LEAST, LENGTH, ChampionTrials
 from shared.queue.consumer.entries import Entry, Result
+from shared.registry.registry_writer import RegistryWriter
 from shared.settings import Registry
 from tests.support.followers import Followers
 from tests.support.registries import MODEL, MlflowStore
@@ -22,7 +23,6 @@ from worker.models.following.canary_mover import CanaryMover
 from worker.models.following.champion_trial import TrialResults
 from worker.models.registry.registry_in_turn import RegistryInTurn
 from worker.models.registry.registry_reader import RegistryReader
-from worker.models.registry.registry_writer import RegistryWriter
 
 if TYPE_CHECKING:
     from worker.models.following.registry_follower import RegistryFollower
@@ -229,7 +229,7 @@ def test_a_canary_that_went_through_says_so_when_the_trial_takes_its_version_bac
     # The canary has ended: it does not move the alias that the trial leaves as it is.
     settings = Registry(url=mlflow_store.url)
     reader = RegistryReader(settings)
-    registry = RegistryInTurn(reader, RegistryWriter(settings), client=redis_client, worker="one")
+    registry = RegistryInTurn(reader, RegistryWriter(lambda: mlflow_store.client), client=redis_client, worker="one")
     CanaryMover(registry, client=redis_client).move(MODEL)
     found = reader.read(MODEL)
     assert (found.aliases, found.tags[CANARY_TAG]) == ({"champion": TWO}, canary.to_text())

@@ -14,6 +14,7 @@ from shared.domain.timestamps import now_us
 from shared.queue import keys
 from shared.queue.model_turns import ModelTurns, TurnLost
 from shared.queue.server_clock import server_time
+from shared.registry.registry_writer import RegistryWriter
 from shared.settings import Registry
 from tests.support.dying_writer import Killed
 from tests.support.order_stage import OrderStage
@@ -21,7 +22,6 @@ from tests.support.registries import MODEL
 from worker.models.following.order_taker import OrderTaker
 from worker.models.registry.registry_in_turn import RegistryInTurn
 from worker.models.registry.registry_reader import RegistryReader
-from worker.models.registry.registry_writer import RegistryWriter
 
 if TYPE_CHECKING:
     from tests.support.registries import MlflowStore
@@ -208,8 +208,8 @@ def test_a_worker_that_wakes_after_its_turn_writes_nothing_more(stage: OrderStag
             stage.taker.take_all()
             assert stage.order("promote", version="2")["changed"]
 
-    settings = Registry(url=stage.store.url)
-    registry = RegistryInTurn(RegistryReader(settings), Hanging(settings), client=stage.client, worker="slow")
+    reader, writer = RegistryReader(Registry(url=stage.store.url)), Hanging(lambda: stage.store.client)
+    registry = RegistryInTurn(reader, writer, client=stage.client, worker="slow")
     OrderTaker(registry, client=stage.client).take_all()
     assert stage.answer(order)["said"] == "Promoted version 1 of shades, before it was 3."
     assert stage.model[0]["champion"] == "2"

@@ -1,8 +1,9 @@
 """A writer of the registry that dies between two writes, for tests of what the next worker does then."""
 
+from collections.abc import Callable
 from typing import Any
 
-from worker.models.registry.registry_writer import RegistryWriter
+from shared.registry.registry_writer import RegistryWriter
 
 
 class Killed(BaseException):
@@ -15,8 +16,11 @@ class DyingWriter(RegistryWriter):
     left = 10**9
     end: BaseException = Killed()
 
-    def _client(self) -> Any:
+    def __init__(self, client: Callable[[], Any]) -> None:
+        super().__init__(lambda: self._before(client))
+
+    def _before(self, client: Callable[[], Any]) -> Any:
         if self.left <= 0:
             raise self.end
         self.left -= 1
-        return super()._client()
+        return client()

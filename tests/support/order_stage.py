@@ -32,9 +32,8 @@ class OrderStage:
         store.promote("champion", VersionNumber("3"))
         store.client.set_registered_model_tag(MODEL, "darkroom.previous_champion", "2")
         self.client, self.store, self.book = client, store, OrderBook(client)
-        settings = Registry(url=store.url)
-        self.writer = DyingWriter(settings)
-        reader = RegistryReader(settings)
+        self.writer = DyingWriter(lambda: store.client)
+        reader = RegistryReader(Registry(url=store.url))
         self.registry = RegistryInTurn(reader, self.writer, client=client, worker="w", now=lambda: 1000.0)
         self.taker = OrderTaker(self.registry, client=client)
 

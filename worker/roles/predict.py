@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from contextlib import nullcontext
 from datetime import timedelta
-from functools import partial
+from functools import cache, partial
 
 from shared import settings
 from shared.cores import cores
@@ -19,6 +19,7 @@ from shared.observability.metrics import DeviceMetrics, PredictMetrics
 from shared.queue import keys
 from shared.queue.consumer.entries import Entry
 from shared.queue.lua import Script, Scripts
+from shared.registry.registry_writer import RegistryWriter
 from worker.decode.decode_threads import DecodeThreads
 from worker.decode.decoder_pool import DecoderPool
 from worker.models.devices import choose_device, device_facts, device_memory, is_gpu
@@ -26,10 +27,10 @@ from worker.models.following.canary_mover import CanaryMover
 from worker.models.following.order_taker import OrderTaker
 from worker.models.following.registry_follower import RegistryFollower
 from worker.models.gpu.warming import warm_up_device
+from worker.models.registry.mlflow_setup import make_client
 from worker.models.registry.registry_in_turn import RegistryInTurn
 from worker.models.registry.registry_reader import RegistryReader
 from worker.models.registry.registry_watch import RegistryWatch
-from worker.models.registry.registry_writer import RegistryWriter
 from worker.models.versions.load_attempts import LoadingGate
 from worker.models.versions.member_versions import MemberVersions
 from worker.models.versions.memory_budget import MemoryBudget, default_limit
@@ -134,8 +135,10 @@ class PredictRole:
         )
 
     def _registry_in_turn(self) -> RegistryInTurn:
-        reader, writer = RegistryReader(self._registry), RegistryWriter(self._registry)
-        return RegistryInTurn(reader, writer, client=self._process.client, worker=self._process.name)
+        writer = RegistryWriter(cache(partial(make_client, self._registry)))
+        return RegistryInTurn(
+            RegistryReader(self._registry), writer, client=self._process.client, worker=self._process.name
+        )
 
     def start(
         self,

@@ -7,11 +7,10 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-import psutil
-
 from cli.stack import probes
 from cli.stack.supervisor.programs import Program
 from shared.cores import cores
+from shared.memory import machine_memory
 
 _MIB: Final = 1024 * 1024
 SMALLEST_MEMORY: Final = 256 * _MIB
@@ -86,8 +85,4 @@ def io_threads(cores: int) -> int:
 
 def quarter_of_memory() -> int:
     """Return a quarter of this machine's or container's memory in bytes, between SMALLEST_ and LARGEST_MEMORY."""
-    available = int(psutil.virtual_memory().total)
-    limit = Path("/sys/fs/cgroup/memory.max")
-    if limit.exists() and (text := limit.read_text().strip()).isdigit():
-        available = min(available, int(text))
-    return min(max(available // 4, SMALLEST_MEMORY), LARGEST_MEMORY)
+    return min(max(machine_memory() // 4, SMALLEST_MEMORY), LARGEST_MEMORY)

@@ -10,6 +10,8 @@ from typing import Self
 
 import psutil
 
+from shared.process_birth import birth_ticks
+
 _PROC = Path("/proc/self/stat")
 
 
@@ -23,7 +25,7 @@ class ProcessIdentity:
     @classmethod
     def of(cls, pid: int) -> Self | None:
         """Return the process that has this pid now; None where there is none, or only a zombie."""
-        found = _ticks(pid) if _PROC.exists() else _microseconds(pid)
+        found = birth_ticks(pid) if _PROC.exists() else _microseconds(pid)
         return None if found is None else cls(pid, found)
 
     @property
@@ -54,15 +56,6 @@ class ProcessIdentity:
                 return False
             time.sleep(0.02)
         return True
-
-
-def _ticks(pid: int) -> int | None:
-    """Read the start time, field 22 of proc(5)'s stat: setting the clock does not change it."""
-    try:
-        after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    return None if after_name[0] in "ZX" else int(after_name[19])
 
 
 def _microseconds(pid: int) -> int | None:

@@ -10,6 +10,7 @@ import redis
 from shared.domain.identifiers import Digest, ModelName, Owner, PredictionId, VersionKey, VersionNumber
 from shared.queue import keys
 from shared.queue.consumer.entries import Entry, with_images
+from shared.queue.consumer.promotions import SEEN
 from shared.queue.lua import Script, Scripts
 from shared.settings import Queue
 
@@ -17,8 +18,6 @@ MAX_ATTEMPTS: Final = 2
 """How often a shadow's image is computed when its workers die over it."""
 MOST_RESULTS: Final = 10_000
 """Results that wait for the recorder; while it is behind by so many, more are dropped."""
-SEEN: Final = timedelta(seconds=7)
-"""A worker without a sign of life for so long does not count as one; workers give one every 2 s."""
 
 
 @dataclass(frozen=True, slots=True)

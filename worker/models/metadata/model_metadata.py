@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any, Final, Self
 
 from shared.domain.image import ImageSpec
+from shared.domain.large_masks import LARGEST_INLINE
 from shared.domain.task import TASKS_OF, Task
 from worker.models.errors import IncompleteMetadata, ModelError
 from worker.models.metadata.metadata_values import (
@@ -36,7 +37,7 @@ MAX_DETECTIONS: Final = 100
 IOU_THRESHOLD: Final = 0.45
 """As YOLOv5's and NudeNet's own code."""
 MAX_BYTES: Final = 65_536
-MOST_BYTES: Final = 1_048_576
+MOST_BYTES: Final = LARGEST_INLINE
 """An output is kept in Redis and in Postgres, and may be sent in a webhook."""
 NO_TAGS: Final[Mapping[str, str]] = MappingProxyType({})
 NO_DEFAULTS: Final[Mapping[str, Any]] = MappingProxyType({})

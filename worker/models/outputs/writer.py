@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import numpy as np
 import orjson
 
+from shared.domain.large_masks import LARGEST_INLINE
 from worker.models.errors import ModelError
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 DIGITS: Final = 6
 """Probabilities are rounded to a millionth: more digits are the device's noise and cost bytes."""
-LARGEST: Final = 1_048_576
+LARGEST: Final = LARGEST_INLINE
 """Bytes of an output, which is kept in Redis and in Postgres and may be sent in a webhook."""
 _NUL: Final = b"\\u0000"
 

@@ -10,9 +10,9 @@ from shared.domain.identifiers import ModelName
 from shared.domain.registry_change import Registry
 from shared.queue.model_turns import ModelTurns, WriterInTurn
 from shared.queue.server_clock import server_time
+from shared.registry.registry_writer import RegistryWriter
 from worker.models.registry.registry_reader import RegistryReader
 from worker.models.registry.registry_snapshot import RegistrySnapshot
-from worker.models.registry.registry_writer import RegistryWriter
 
 
 class RegistryInTurn:

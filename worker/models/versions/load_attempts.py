@@ -20,6 +20,7 @@ from weakref import WeakSet
 import redis
 
 from shared.domain.identifiers import ModelName, VersionKey
+from shared.process_birth import birth_ticks
 from shared.queue import keys
 from worker.models.errors import ModelUnavailable
 from worker.process.exit_statuses import STUCK_EXIT
@@ -162,7 +163,9 @@ class LoadAttempts:
         with self._lock, suppress(redis.RedisError), self._client.pipeline() as pipeline:
             if self._forgets:
                 return
-            pipeline.hset(place, name, f"{int(time.time() * 1000)} {os.getpid()} {_birth(os.getpid())} {_namespace()}")
+            pipeline.hset(
+                place, name, f"{int(time.time() * 1000)} {os.getpid()} {birth_ticks(os.getpid())} {_namespace()}"
+            )
             pipeline.expire(place, REMEMBERED)
             pipeline.execute()
 
@@ -180,17 +183,8 @@ def _is_over(attempt: str, now: float) -> bool:
     """Tell whether an attempt's process is gone: exactly where its process ids are ours, else by its silence."""
     milliseconds, pid, birth, namespace = attempt.split(" ")
     if namespace and namespace == _namespace():
-        return _birth(int(pid)) != birth
+        return str(birth_ticks(int(pid))) != birth
     return now - int(milliseconds) / 1000 > SILENT.total_seconds()
-
-
-def _birth(pid: int) -> str:
-    """Return when a process began, in the kernel's clock ticks; '-' where it is gone or the system does not tell."""
-    try:
-        state, *others = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except (OSError, ValueError):
-        return "-"
-    return "-" if state == "Z" else others[18]
 
 
 def _namespace() -> str:

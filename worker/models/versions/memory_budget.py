@@ -6,13 +6,12 @@ warm-up than before. That is an estimate: other threads compute meanwhile, and m
 
 import itertools
 import logging
-import os
 import threading
-from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
 from shared.cores import cores
 from shared.domain.identifiers import VersionKey
+from shared.memory import machine_memory
 from worker.models.devices import device_memory, is_gpu
 from worker.process.garbage import collect_dropped
 
@@ -22,7 +21,6 @@ SHARE_OF_MACHINE: Final = 0.5
 """Of a machine's memory, for all its processes together: the rest is the stores', the gateway's and the batches'."""
 SHARE_OF_GPU: Final = 0.8
 """Of a GPU's memory, whose one process has it to itself; the rest is the images'."""
-_CGROUP_LIMITS: Final = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 use: Final = itertools.count(1)
 """Counts the uses of versions in this process: the higher, the later."""
@@ -100,16 +98,3 @@ def default_limit(device: str) -> int:
     if is_gpu(device):
         return int(device_memory(device)["total"] * SHARE_OF_GPU)
     return int(machine_memory() * SHARE_OF_MACHINE / cores())
-
-
-def machine_memory() -> int:
-    """Return the bytes of this machine's memory, or of its container's limit."""
-    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    for file in map(Path, _CGROUP_LIMITS):
-        try:
-            limit = file.read_text().strip()
-        except OSError:
-            continue
-        if limit.isdecimal():
-            total = min(total, int(limit))
-    return total

@@ -1,18 +1,17 @@
-"""Writes a registered model's aliases and tags, for what workers change by themselves: a canary's."""
+"""Writes a registered model's aliases and tags through MLflow's client, for the commands and the workers."""
 
+from collections.abc import Callable
 from typing import Any
 
 from shared.domain.identifiers import ModelName, VersionNumber
-from shared.settings import Registry
-from worker.models.registry.mlflow_setup import make_client
 
 
 class RegistryWriter:
     """Every method may raise whatever MLflow raises, and may be repeated."""
 
-    def __init__(self, settings: Registry) -> None:
-        self._settings = settings
-        self._connection: Any = None
+    def __init__(self, client: Callable[[], Any]) -> None:
+        """`client` returns MLflow's client; it is called at each write."""
+        self._client = client
 
     def set_tag(self, model: ModelName, name: str, value: str) -> None:
         """Set a tag of the registered model."""
@@ -29,8 +28,3 @@ class RegistryWriter:
     def delete_alias(self, model: ModelName, alias: str) -> None:
         """Delete an alias; one that is not there is none."""
         self._client().delete_registered_model_alias(model, alias)
-
-    def _client(self) -> Any:
-        if self._connection is None:
-            self._connection = make_client(self._settings)
-        return self._connection

@@ -28,6 +28,7 @@ T = TypeVar("T")
 
 if TYPE_CHECKING:
     from tests.support.followers import Followers
+    from tests.support.order_stage import OrderStage
     from tests.support.registries import MlflowStore
 
 
@@ -62,6 +63,14 @@ def mlflow_store(tmp_path: Path, template: Path) -> "MlflowStore":
     from tests.support.registries import MlflowStore  # noqa: PLC0415
 
     return MlflowStore(tmp_path, template)
+
+
+@pytest.fixture
+def stage(mlflow_store: "MlflowStore", redis_client: redis.Redis) -> "OrderStage":
+    """A registered model, and a worker that carries orders out."""
+    from tests.support.order_stage import OrderStage  # noqa: PLC0415
+
+    return OrderStage(mlflow_store, redis_client)
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import json
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import redis
@@ -23,15 +23,7 @@ from worker.models.following.order_taker import OrderTaker
 from worker.models.registry.registry_in_turn import RegistryInTurn
 from worker.models.registry.registry_reader import RegistryReader
 
-if TYPE_CHECKING:
-    from tests.support.registries import MlflowStore
-
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # MLflow's store uses it
-
-
-@pytest.fixture
-def stage(mlflow_store: "MlflowStore", redis_client: redis.Redis) -> OrderStage:
-    return OrderStage(mlflow_store, redis_client)
 
 
 def test_a_promotion_is_carried_out_and_answered_and_may_be_repeated(stage: OrderStage) -> None:

@@ -1,9 +1,8 @@
 """The thread of a worker that waits for orders: when it ends, and when it looks again."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
-import redis
 
 from shared.domain.model_orders import ModelOrder
 from shared.queue import keys
@@ -12,15 +11,7 @@ from tests.support.order_stage import OrderStage
 from tests.support.registries import MODEL
 from worker.models.following.order_taker import OrderTaker
 
-if TYPE_CHECKING:
-    from tests.support.registries import MlflowStore
-
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # MLflow's store uses it
-
-
-@pytest.fixture
-def stage(mlflow_store: "MlflowStore", redis_client: redis.Redis) -> OrderStage:
-    return OrderStage(mlflow_store, redis_client)
 
 
 def test_a_worker_that_ends_while_it_waits_is_not_waited_for_and_wakes_another(stage: OrderStage) -> None:

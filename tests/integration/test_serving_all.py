@@ -8,9 +8,9 @@ import pytest
 import redis
 
 from shared.domain.identifiers import ModelName
-from shared.queue import bells, keys, model_routes
-from shared.queue.lua import Script, Scripts
+from shared.queue import keys, model_routes
 from tests.support import waiting
+from tests.support.celery_bells import takes_bells
 from tests.support.registries import MODEL, MlflowStore
 from tests.support.servers import RedisServer
 from tests.support.waiting import LIMIT
@@ -32,17 +32,6 @@ def until(true: Callable[[], object], worker: Worker, *, seconds: float = LIMIT)
 def serves(client: redis.Redis, model: ModelName) -> bool:
     """Whether a worker has registered for a model."""
     return bool(client.zcard(keys.workers(model)))
-
-
-def takes_bells(client: redis.Redis, model: ModelName) -> bool:
-    """Ring a model's bell unless it rings; return whether Celery's consumer takes the message."""
-    queue, bell = keys.predict_queue(model), keys.bell(model)
-    Scripts(client).run(Script.RING, (bell,), queue, bells.predict_message(model))
-    for _ in range(40):
-        if not client.exists(bell) and not client.llen(queue):
-            return True
-        time.sleep(0.05)
-    return False
 
 
 def test_models_are_served_as_they_come_and_left_when_they_are_retired(

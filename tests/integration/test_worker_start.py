@@ -12,13 +12,13 @@ import redis
 from sqlalchemy import Engine, func, select
 
 from shared.domain.identifiers import ModelName
-from shared.queue import bells, keys, model_routes
-from shared.queue.lua import Script, Scripts
+from shared.queue import keys, model_routes
 from shared.settings import Database
 from shared.storage.engine import make_engine
 from shared.storage.migrate import upgrade
 from shared.storage.recording import record
 from shared.storage.tables import predictions
+from tests.support.celery_bells import takes_bells
 from tests.support.receivers import ok, receiving
 from tests.support.refusing_redis import RefusingDoor
 from tests.support.registries import MODEL, MlflowStore
@@ -148,23 +148,12 @@ def test_one_models_failure_delays_no_other_model(
     until(lambda: redis_client.zcard(keys.workers(MODEL)), worker)
     worker.wait_until_healthy()
     assert not redis_client.exists(keys.workers(odd))
-    until(lambda: answered(redis_client, MODEL), worker)
+    until(lambda: takes_bells(redis_client, MODEL), worker)
     mlflow_store.register("champion", model=odd)
     until(lambda: redis_client.zcard(keys.workers(odd)), worker)
-    until(lambda: answered(redis_client, odd), worker)
+    until(lambda: takes_bells(redis_client, odd), worker)
     assert sorted(model_routes.names(redis_client)) == sorted(("broken", odd, MODEL))
     assert worker.lives
-
-
-def answered(client: redis.Redis, model: ModelName) -> bool:
-    """Ring a model's bell unless it rings; return whether Celery's consumer has taken every message."""
-    queue, bell = keys.predict_queue(model), keys.bell(model)
-    Scripts(client).run(Script.RING, (bell,), queue, bells.predict_message(model))
-    for _ in range(20):
-        if not client.exists(bell) and not client.llen(queue):
-            return True
-        time.sleep(0.05)
-    return False
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
-from cli.stack import permissions, ports, preflight
+from cli.stack import permissions, preflight
 from cli.stack.full_disks import full_disks
 from cli.stack.plan import Options
 from cli.stack.supervisor import leftovers, state
@@ -52,14 +52,11 @@ class Started:
 def start(options: Options, *, attached: bool) -> Started:
     """Start a stack's supervisor; attached, it stops when this process ends.
 
-    Raises Refused where the port is taken, gateways can't share it, or the home can't be made private or written to,
-    and SettingsError for a setting that can't be used.
+    Raises Refused where gateways can't share a port, or the home can't be made private or written to, and SettingsError
+    for a setting that can't be used.
     """
     if options.gateways > 1 and sys.platform != "linux":
         raise Refused("Several gateways share a port on Linux only. Start one: --gateways 1")
-    if not ports.is_free(options.port):
-        other = f"darkroom up --port {options.port + 1}"
-        raise Refused(f"Port {options.port} is in use by another program. Choose another: {other}")
     preflight.check_settings()
     preflight.check_limits()
     preflight.make_home(options.home)

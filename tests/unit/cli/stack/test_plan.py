@@ -1,12 +1,11 @@
 import os
-import socket
 import sys
 from pathlib import Path
 
 import pytest
 
 from cli.home import command_line
-from cli.stack import devices, lifecycle
+from cli.stack import devices
 from cli.stack.plan import Options, called_networks, held_out_folder, plan_stack, usual_gateways
 from cli.stack.ports import LOOPBACK, Ports
 from cli.stack.servers.mlflow_login import Login
@@ -14,7 +13,6 @@ from cli.stack.servers.postgres import _remove_stale_lock
 from cli.stack.supervisor.identity import ProcessIdentity
 from cli.stack.supervisor.programs import Program
 from cli.stack.supervisor.state import StackState
-from cli.terminal.refused import Refused
 from cli.up.guide import guide
 from shared import settings
 
@@ -253,19 +251,6 @@ def test_there_is_a_gateway_for_four_cores_where_they_can_share_a_port(
     assert usual_gateways() == count
     monkeypatch.setenv("DARKROOM_LOCAL_GATEWAYS", "3")
     assert usual_gateways() == 3
-
-
-def test_a_port_in_use_is_refused_before_anything_starts(tmp_path: Path) -> None:
-    with socket.socket() as somebody:
-        # Gateways that share a port would share it with this one too.
-        somebody.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        somebody.bind(("127.0.0.1", 0))
-        somebody.listen()
-        port = somebody.getsockname()[1]
-        with pytest.raises(Refused, match=f"Port {port} is in use") as refused:
-            lifecycle.start(Options(home=tmp_path / "home", port=port, models=(), gateways=2), attached=False)
-    assert f"darkroom up --port {port + 1}" in str(refused.value)
-    assert not (tmp_path / "home").exists()
 
 
 def test_options_are_read_back_by_the_supervisor(tmp_path: Path) -> None:

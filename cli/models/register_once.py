@@ -4,7 +4,9 @@ import contextlib
 import hashlib
 import json
 import os
+import time
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from cli.registry import experiment_id
@@ -19,6 +21,8 @@ CONTENT: Final = "darkroom.content"
 """A run's tag: the digest of what is logged in it."""
 LOGGED_BY: Final = "darkroom.logged_by"
 """A run's tag: the machine and the process that log in it."""
+ABANDONED: Final = timedelta(days=1)
+"""The age from which on an unfinished run of another machine counts as killed: its processes can't be seen from here."""
 
 
 def register_once(
@@ -35,8 +39,8 @@ def register_once(
     of random weights, which are others each time. Raises what MLflow and `log` raise.
 
     Safe to repeat, also after a kill at any line. A run has the digest of the content from its beginning and is
-    finished when all is logged. What was killed before that, on this machine, the next call deletes; what was killed
-    after it, the next call registers. What fails or is interrupted deletes its run itself.
+    finished when all is logged. What was killed before that, the next call deletes (on another machine a day later);
+    what was killed after it, the next call registers. What fails or is interrupted deletes its run itself.
     """
     import mlflow  # noqa: PLC0415  slow
 
@@ -89,7 +93,9 @@ def process_words(pid: int) -> str:
 
 
 def _is_killed(run: "Run") -> bool:
-    """Tell whether the process that logged in a run is gone; another machine's may be alive."""
+    """Tell whether the process that logged in a run is gone; another machine's counts as gone once it is ABANDONED."""
     told = run.data.tags[LOGGED_BY]
     machine, pid, _ = told.split()
-    return machine == os.uname().nodename and told != process_words(int(pid))
+    if machine != os.uname().nodename:
+        return time.time() - run.info.start_time / 1000 > ABANDONED.total_seconds()
+    return told != process_words(int(pid))

@@ -7,6 +7,7 @@ import itertools
 import os
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -166,11 +167,21 @@ def test_what_another_process_logs_meanwhile_is_left_alone(mlflow_store: "Mlflow
     assert state(mlflow_store.url, "pets")["runs"] == ["FINISHED"] * 2
 
 
+def run_of(words: str, *, age: float = 0.0) -> Any:
+    """A run that a process began so many seconds ago."""
+    info = SimpleNamespace(start_time=int((time.time() - age) * 1000))
+    return SimpleNamespace(data=SimpleNamespace(tags={registering.LOGGED_BY: words}), info=info)
+
+
 def test_a_process_whose_pid_another_one_has_by_now_was_killed() -> None:
-    tags = {registering.LOGGED_BY: f"{os.uname().nodename} {os.getpid()} 1"}
-    assert registering._is_killed(SimpleNamespace(data=SimpleNamespace(tags=tags)))  # type: ignore[arg-type]
-    tags[registering.LOGGED_BY] = registering.process_words(os.getpid())
-    assert not registering._is_killed(SimpleNamespace(data=SimpleNamespace(tags=tags)))  # type: ignore[arg-type]
+    assert registering._is_killed(run_of(f"{os.uname().nodename} {os.getpid()} 1"))
+    for age in (0, 10 * 86_400):
+        assert not registering._is_killed(run_of(registering.process_words(os.getpid()), age=age))
+
+
+def test_an_unfinished_run_of_another_machine_counts_as_killed_after_a_day() -> None:
+    for hours, killed in ((0, False), (23, False), (25, True)):
+        assert registering._is_killed(run_of("another 1 1", age=hours * 3600)) is killed
 
 
 def test_a_version_that_may_not_be_there_already_is_registered_beside_it(mlflow_store: "MlflowStore") -> None:

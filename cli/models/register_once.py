@@ -22,7 +22,7 @@ CONTENT: Final = "darkroom.content"
 LOGGED_BY: Final = "darkroom.logged_by"
 """A run's tag: the machine and the process that log in it."""
 ABANDONED: Final = timedelta(days=1)
-"""The age from which on an unfinished run of another machine counts as killed: its processes can't be seen from here."""
+"""The age from which on an unfinished run of another machine counts as killed: its processes are not seen here."""
 
 
 def register_once(

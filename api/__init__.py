@@ -1,1 +1,1 @@
-"""The gateway door: HTTP in, HTTP out."""
+"""The gateway: it answers HTTP requests, and puts images into the queue."""

@@ -11,7 +11,7 @@ ENOUGH: Final = 65_536
 def allow_connections() -> int:
     """Let this process have as many descriptors open as the system allows it, ENOUGH at most; return how many.
 
-    Each connection takes one, and a server that has none left hangs up on everybody, whoever holds the others.
+    Each connection takes one, and a server that has none left refuses every new one, whoever holds the others.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = ENOUGH if hard == resource.RLIM_INFINITY else min(hard, ENOUGH)

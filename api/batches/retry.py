@@ -1,6 +1,6 @@
 """Retry a batch: its failed images as a new batch, as if they had been uploaded again.
 
-Their images are read where the queue keeps those of failures; one that is kept no more is left out, and named among the
+Their images are read where the queue keeps those of failures; one that is no longer kept is left out, and is in the
 new batch's `skipped_files`. Killed at any line, the new batch is canceled by the sweep, like an upload that breaks off:
 nothing of it remains half done, and the batch that is retried never changes. With an Idempotency-Key the same request
 again answers with the same batch.

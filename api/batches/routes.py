@@ -182,7 +182,7 @@ async def cancel(request: Request, id: str) -> Response:
 async def retry(request: Request, id: str) -> Response:
     """Predict the failed images of a batch that has ended again, as a new batch (`retry_of`).
 
-    Those whose image is kept no more are left out: `skipped` counts and `skipped_files` names them.
+    Those whose image is no longer kept are left out: `skipped` counts and `skipped_files` names them.
     """
     gate, owner = gateway(request), caller(request).owner
     made = await retry_batch(request, _asked(id))

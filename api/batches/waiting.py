@@ -86,7 +86,7 @@ async def _all_ended(gate: Gateway, ids: Sequence[PredictionId], *, deadline: fl
 
 
 async def _unfinished(gate: Gateway, ids: Sequence[PredictionId]) -> list[PredictionId]:
-    """Return those that have not ended, in order; what Redis has no more is recorded."""
+    """Return those that have not ended, in order; what Redis no longer has is recorded."""
     found: list[PredictionId] = []
     for first in range(0, len(ids), PIECE):
         jobs = await gate.producer.jobs.find_all(ids[first : first + PIECE])
@@ -95,7 +95,7 @@ async def _unfinished(gate: Gateway, ids: Sequence[PredictionId]) -> list[Predic
 
 
 async def _read_results(gate: Gateway, batch: Batch, ids: Sequence[PredictionId], *, base_url: str) -> Waited:
-    """Return the results of images that have ended, from Redis, where it has them no more from Postgres."""
+    """Return the results of images that have ended, from Redis, where it no longer has them from Postgres."""
     written, counts, completed = _Written(), Counter[Status](), 0
     for first in range(0, len(ids), PIECE):
         some = ids[first : first + PIECE]

@@ -21,7 +21,7 @@ from api.http.known_parameters import check_parameters
 from shared.domain.api_keys import Role
 from shared.domain.errors import UnsupportedEncoding
 
-AUTHENTICATION: Final = "darkroom.door"
+AUTHENTICATION: Final = "darkroom.authentication"
 """Key of a request's scope under which the Authentication middleware is found."""
 READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 

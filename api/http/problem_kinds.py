@@ -18,7 +18,7 @@ class Kind:
 BAD_REQUEST: Final = Kind(
     status=400,
     slug="bad-request",
-    title="The request makes no sense",
+    title="The request can't be understood",
     meaning="The body is empty, is not what its Content-Type says, or contradicts itself or the query.",
 )
 UNAUTHORIZED: Final = Kind(
@@ -31,7 +31,7 @@ UNAUTHORIZED: Final = Kind(
 FORBIDDEN: Final = Kind(
     status=403,
     slug="forbidden",
-    title="Not with this key",
+    title="The key does not allow it",
     meaning="The key's role does not allow it; or the API asks for no keys and is for its own machine and pages alone.",
 )
 UNKNOWN_PREDICTION: Final = Kind(
@@ -56,7 +56,7 @@ UNKNOWN_FILE: Final = Kind(
     status=404,
     slug="unknown-file",
     title="No such file",
-    meaning="The id is malformed, was never given, belongs to somebody else, or the file's time is over.",
+    meaning="The id is malformed, was never given, belongs to somebody else, or the file has expired.",
 )
 UNKNOWN_DELIVERY: Final = Kind(
     status=404,
@@ -74,7 +74,7 @@ UNKNOWN_MODEL: Final = Kind(
     status=404,
     slug="unknown-model",
     title="No such model",
-    meaning="No worker serves this model, alias or version; `served` lists what would be understood.",
+    meaning="No worker serves this model, alias or version; `served` lists what is served.",
 )
 IMAGE_TOO_LARGE: Final = Kind(
     status=413,
@@ -86,7 +86,7 @@ IMAGE_TOO_LARGE: Final = Kind(
 UNSUPPORTED_IMAGE: Final = Kind(
     status=415,
     slug="unsupported-image",
-    title="Not an image we read",
+    title="Not a supported image",
     meaning="The content, not its name or declared type, is no image of the kinds in `supported`.",
 )
 UNSUPPORTED_ENCODING: Final = Kind(
@@ -136,13 +136,13 @@ NOTHING_FAILED: Final = Kind(
 IMAGE_GONE: Final = Kind(
     status=410,
     slug="image-gone",
-    title="The image is kept no more",
+    title="The image is no longer kept",
     meaning="Images of failures are kept for a time and up to a number of bytes. Submit the image again.",
 )
 CHANGE_REFUSED: Final = Kind(
     status=409,
     slug="change-refused",
-    title="What serves can't be changed so",
+    title="The change can't be made",
     meaning="Nothing was changed: the model or the version is not registered, or not ready, or another change is in "
     "the way; `detail` says which.",
 )
@@ -170,14 +170,14 @@ RATE_LIMITED: Final = Kind(
 GATEWAY_BUSY: Final = Kind(
     status=503,
     slug="gateway-busy",
-    title="The gateway reads as much as it can hold",
+    title="The gateway's memory for bodies is full",
     meaning="Nothing was enqueued: bodies that are being read take all the memory that they may. Try again after the "
     "seconds in Retry-After.",
 )
 FILE_QUOTA: Final = Kind(
     status=429,
     slug="file-quota",
-    title="No more files may be kept",
+    title="The limit of files is reached",
     meaning="Nothing was kept: the owner has `used` of `allowed` files or bytes (`limit`), or uploads more bytes "
     "a second than allowed. Delete files, or try again after the seconds in Retry-After: then the oldest has gone.",
 )
@@ -198,19 +198,19 @@ STORAGE_UNAVAILABLE: Final = Kind(
 BEING_PURGED: Final = Kind(
     status=503,
     slug="being-purged",
-    title="Everything of this owner's is being deleted",
-    meaning="Nothing is taken until that is done; an owner with keys then needs a new one.",
+    title="The owner's data is being deleted",
+    meaning="Requests are refused until that is done; an owner with keys then needs a new one.",
 )
 NOT_FOUND: Final = Kind(
     status=404,
     slug="not-found",
-    title="Nothing is here",
+    title="No such page or operation",
     meaning="No page or operation has this path.",
 )
 METHOD_NOT_ALLOWED: Final = Kind(
     status=405,
     slug="method-not-allowed",
-    title="Not with this method",
+    title="The method is not allowed",
     meaning="The path exists; Allow lists the methods it takes.",
 )
 REQUEST_TIMEOUT: Final = Kind(
@@ -236,6 +236,6 @@ WIRE: Final = (REQUEST_TIMEOUT, TARGET_TOO_LONG, HEAD_TOO_LARGE)
 INTERNAL_ERROR: Final = Kind(
     status=500,
     slug="internal-error",
-    title="Something broke",
+    title="Internal error",
     meaning="A fault of the gateway's own. Its log has the details.",
 )

@@ -15,7 +15,7 @@ class KeyLimits(Answer):
     """Limits of an API key; null is no limit."""
 
     images_a_second: float | None = Field(examples=[20])
-    images_at_once: int | None = Field(description="So many of them may come at once", examples=[20])
+    images_at_once: int | None = Field(description="How many of them may come at once", examples=[20])
     unfinished: int | None = Field(description="The owner's unfinished images at a time", examples=[500])
 
 
@@ -23,7 +23,7 @@ class KeyUse(Answer):
     """How much of its limits is in use now; null where there is no such limit."""
 
     unfinished: int = Field(description="The owner's unfinished images", examples=[3])
-    images_left: int | None = Field(description="So many may come at once now", examples=[17])
+    images_left: int | None = Field(description="How many may come at once now", examples=[17])
     unfinished_left: int | None = Field(examples=[497])
 
 
@@ -102,7 +102,9 @@ class WantedApiKey(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     owner: str | None = Field(
-        default=None, description="Nobody's but the caller's own, which it also is without this", examples=["ann"]
+        default=None,
+        description="The caller's own owner, which is also the default; any other is refused",
+        examples=["ann"],
     )
     role: Role | None = Field(default=None, description="null, or left out: `submit`", examples=["submit"])
     images_a_second: float | None = Field(

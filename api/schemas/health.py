@@ -20,9 +20,9 @@ class WireLimits(Answer):
     head_fields: int = Field(description="Likewise", examples=[100])
     target_bytes: int = Field(description="Of its path and query: 414", examples=[16384])
     head_seconds: float = Field(description="From the head's first byte to its last: 408", examples=[10])
-    body_seconds: float = Field(description="So long a body may be slower than its rate: 408", examples=[30])
+    body_seconds: float = Field(description="How long a body may be slower than its rate: 408", examples=[30])
     body_bytes_a_second: int = Field(examples=[500])
-    answer_seconds: float = Field(description="So long a client may take nothing of its answer", examples=[60])
+    answer_seconds: float = Field(description="How long a client may read nothing of its answer", examples=[60])
 
 
 class Limits(Answer):
@@ -45,7 +45,7 @@ class Limits(Answer):
     lane_depth: int = Field(description="Images that wait in one lane: 503", examples=[250000])
     lane_bytes: int = Field(description="Likewise", examples=[2147483648])
     model_patience_seconds: float = Field(
-        description="So long images wait for a model that no worker serves: then they fail with `model_unavailable`",
+        description="How long images wait for a model that no worker serves: then they fail with `model_unavailable`",
         examples=[600],
     )
     memory_share: float = Field(description="Of `memory_limit_bytes`: 503", examples=[0.8])

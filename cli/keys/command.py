@@ -34,7 +34,8 @@ def create(
     role: Annotated[
         Role,
         typer.Option(
-            help="read: see results. submit: also predict, cancel, upload. admin: also metrics, new webhook secrets."
+            help="read: see results. submit: also predict, cancel, upload. admin: also change what serves, keys and "
+            "the webhooks' secret, and read metrics."
         ),
     ] = Role.SUBMIT,
     rate: Annotated[

@@ -11,7 +11,7 @@ from typing import Any, Final
 from cli.given_files import MIB, read_given
 from cli.home import command_line
 from cli.models.architectures import Architecture, onnx_file, timm_model, torchvision_model
-from cli.models.long_wait import telling_that_it_goes_on
+from cli.models.long_wait import reporting_progress
 from cli.models.register_once import register_once
 from cli.models.registered import refusing
 from cli.registry import connect
@@ -69,7 +69,7 @@ def add(home: Path, name: str, wanted: Wanted) -> None:
     graph = _existing(wanted.onnx) if wanted.onnx else None
     # After the checks above: MLflow takes seconds to be imported, and so does torch.
     client = connect(home)
-    with telling_that_it_goes_on(f"Still making a version of {name}"):
+    with reporting_progress(f"Still making a version of {name}"):
         if graph is not None:
             made = onnx_file(graph, given)
         elif wanted.torchvision is not None:

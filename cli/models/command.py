@@ -47,7 +47,9 @@ def add(  # noqa: PLR0913, PLR0917  typer reads the options from the signature
     timm: Annotated[str | None, typer.Option(help="An architecture of timm, which has to be installed.")] = None,
     onnx: Annotated[Path | None, typer.Option(help="An ONNX file.")] = None,
     weights: Annotated[Path | None, typer.Option(help="A state_dict saved by torch.save.")] = None,
-    random: Annotated[bool, typer.Option("--random", help="Random weights: to try the way, not the model.")] = False,
+    random: Annotated[
+        bool, typer.Option("--random", help="Random weights, to try the commands without a trained model.")
+    ] = False,
     labels: Annotated[
         Path | None,
         typer.Option(
@@ -143,7 +145,7 @@ def promote(
 
 @models.command()
 def rollback(name: Name, wait: Wait = True, home: Home = None) -> None:
-    """Make the champion before the last promotion the champion again, else the next lower version."""
+    """Undo the last promotion: its champion before serves again; where none is noted, the next lower version does."""
     from cli.home import find_home
     from cli.models import aliases
 

@@ -1,4 +1,4 @@
-"""Waits of which a line is said where they take long, so that nobody wonders whether anything happens."""
+"""Waits that print a line where they take long."""
 
 import threading
 import time
@@ -10,7 +10,7 @@ from typing import Final
 from cli.terminal.lines import say
 
 EVERY: Final = timedelta(seconds=30)
-"""After so long `telling_that_it_goes_on` says a line, again and again."""
+"""How often `reporting_progress` prints a line."""
 
 
 class LongWait:
@@ -35,8 +35,8 @@ class LongWait:
 
 
 @contextmanager
-def telling_that_it_goes_on(what: str) -> Iterator[None]:
-    """Say again and again that the block still runs, where it waits in others' code and can't say so itself."""
+def reporting_progress(what: str) -> Iterator[None]:
+    """Print a line every EVERY while the block runs: for code of libraries that prints none."""
     began, is_over = time.monotonic(), threading.Event()
 
     def tell() -> None:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from cli.models.long_wait import telling_that_it_goes_on
+from cli.models.long_wait import reporting_progress
 from cli.models.registered import refusing
 from cli.registry import SETTING, connect_as
 from cli.stack.supervisor.programs import ending_with_this_process
@@ -89,7 +89,7 @@ def _make(folder: Path, python: Path, requirements: str, *, lock: int, uri: str)
     command = ending_with_this_process(pip)
     with (
         tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as output,
-        telling_that_it_goes_on("Still installing"),
+        reporting_progress("Still installing"),
     ):
         code = subprocess.call(command, stdout=output, stderr=subprocess.STDOUT, pass_fds=[lock])  # noqa: S603  pip
         output.seek(0)

@@ -14,7 +14,7 @@ CORES_OF_A_GATEWAY: Final = 4
 
 
 def gateways() -> int:
-    """Return how many gateways `up` starts where nobody says: one a four cores; one where they can't share a port."""
+    """Return how many gateways `up` starts where nobody says: one per four cores; one where they can't share a port."""
     return max(1, min(MOST_GATEWAYS, cores() // CORES_OF_A_GATEWAY)) if sys.platform == "linux" else 1
 
 

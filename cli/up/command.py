@@ -15,7 +15,7 @@ def up(
         typer.Option(
             help="API processes, all on that port; several on Linux only.",
             min=1,
-            show_default="DARKROOM_LOCAL_GATEWAYS, else one a four cores, at most four",
+            show_default="DARKROOM_LOCAL_GATEWAYS, else one per four cores, at most four",
         ),
     ] = None,
     detach: Annotated[

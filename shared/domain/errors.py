@@ -147,7 +147,7 @@ class NothingFailed(DarkroomError):
 
 @dataclass(eq=False)
 class ImageGone(DarkroomError):
-    """What is to be retried failed, and its images are kept no more, or there never was one that could be read."""
+    """What is to be retried failed, and its images are no longer kept, or there never was one that could be read."""
 
     kind: Literal["prediction", "batch"]
     id: str

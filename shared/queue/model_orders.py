@@ -21,7 +21,7 @@ from shared.queue import keys
 from shared.queue.server_clock import server_time_us
 
 KEPT: Final = timedelta(minutes=5)
-"""How long an order lies in Redis, its answer too."""
+"""How long an order is kept in Redis, its answer too."""
 SEEN: Final = timedelta(seconds=10)
 """A worker that took orders within this time counts as running."""
 KEPT_SECONDS: Final = int(KEPT.total_seconds())

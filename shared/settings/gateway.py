@@ -135,7 +135,7 @@ class Intake(BaseSettings):
     """Width times height of one image; larger ones are refused before anything is decoded. A worker needs 3 bytes and
     more for each pixel."""
     max_metadata_bytes: PositiveInt = 4096
-    """Bytes of a prediction's or batch's `metadata` as JSON; more are refused. It lies in Redis and in every row."""
+    """Bytes of a prediction's or batch's `metadata` as JSON; more are refused. It is kept in Redis and in every row."""
     max_bytes_in_hand: PositiveInt = 512 * 1024**2
     """Bytes of request bodies that one gateway holds in memory at a time, at least one whole body; more get 503. Set it
     to what the process' memory limit allows. `darkroom up` divides it among the gateways that it starts."""
@@ -147,7 +147,7 @@ class Intake(BaseSettings):
 
 
 class Files(BaseSettings):
-    """Quotas of uploaded files, which lie in Redis for `DARKROOM_INTAKE_FILE_TTL`, by owner and together.
+    """Quotas of uploaded files, which are kept in Redis for `DARKROOM_INTAKE_FILE_TTL`, by owner and together.
 
     Uploads of files are refused earlier than submissions are: files never take the room of unfinished work.
     """

@@ -69,7 +69,7 @@ class Local(BaseSettings):
     api_key: str = ""
     """API key that the command sends. Empty: none."""
     local_gateways: PositiveInt | None = None
-    """How many gateways `up` starts, all on one port (more than one on Linux only). Unset: one a four cores, at least
+    """How many gateways `up` starts, all on one port (more than one on Linux only). Unset: one per four cores, at least
     one and at most four, since Redis is busy all the time before four are."""
     local_predict_workers: PositiveInt | None = None
     """How many predict workers `up` starts where it finds no GPU; with GPUs it is one each. Unset: one a core. Each

@@ -187,7 +187,7 @@ def _commit(connection: Connection, records: Sequence[Record], outcome: Outcome)
         if owners:
             complete = batches.complete_batches(connection, list(owners))
     outcome.inserted += inserted
-    # Whether a complete batch has a webhook is not returned; looking for a delivery in vain is harmless.
+    # Whether a complete batch has a webhook is not returned; looking for a delivery that is not there is harmless.
     outcome.announced |= announced > 0 or bool(complete)
     outcome.complete |= complete
 

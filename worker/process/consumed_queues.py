@@ -1,4 +1,4 @@
-"""Which Celery queues a worker consumes: a model's only while it is served, so that no bell is taken in vain.
+"""Which Celery queues a worker consumes: a model's only while it is served, so that it can answer each bell.
 
 Members of Celery used, as its own remote control does: the worker's `consumer`, which Celery makes after
 `worker_init`, and its `call_soon`, `task_consumer`, `add_task_queue` and `cancel_task_queue`.

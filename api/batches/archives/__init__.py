@@ -1,1 +1,1 @@
-"""Zip, tar and tar.gz from people one does not know."""
+"""Reads zip, tar and tar.gz archives, which may be made to do harm."""

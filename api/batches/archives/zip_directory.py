@@ -1,8 +1,8 @@
 """A zip's central directory, an entry at a time (PKWARE's APPNOTE.TXT 6.3.10, sections 4.3 to 4.5).
 
 Not by `zipfile`, which reads the whole directory when it opens a file: of 100,000 entries in 0.5 s without a pause
-and into 65 MB, of one that lies into as much as it likes. Here it is a window of 1 MB. `zipfile` is the oracle of
-the tests: what it finds in an archive is what is found here.
+and into 65 MB, of one with false sizes into any amount. Here it is a window of 1 MB. Tests compare with `zipfile`:
+what it finds in an archive is what is found here.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""The one table of refusals: errors by which a reachable Redis says that it can't serve now. They are nobody's bug.
+"""The one table of refusals: errors by which a reachable Redis says that it can't serve now. None is a bug.
 
 A refused command wrote nothing: Redis decides before a command runs, and in a script at its first write. So every
 refused command may be sent again. Any other error is a bug of ours and stays a ResponseError.

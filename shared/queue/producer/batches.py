@@ -148,7 +148,7 @@ class Batches:
                 pass  # a part at a time: each holds Redis for about a millisecond
 
     async def find(self, id: BatchId) -> BatchRecord | None:
-        """Return a batch as Redis has it; None where it has it no more."""
+        """Return a batch as Redis has it; None where it no longer has it."""
         return batch_records.parse(id, await self._redis.call("HMGET", keys.batch(id), *batch_records.FIELDS))
 
     async def find_all(self, ids: Sequence[BatchId]) -> list[BatchRecord]:

@@ -64,7 +64,7 @@ class Jobs:
         await self._redis.evaluate(Script.CANCEL, (), bells.record_message(), id, "user", owner)
 
     async def find(self, id: PredictionId) -> Job | None:
-        """Return a job, whoever owns it; None where Redis has it no more."""
+        """Return a job, whoever owns it; None where Redis no longer has it."""
         return job_records.parse(id, await self._redis.call("HMGET", keys.job(id), *job_records.FIELDS))
 
     async def find_output(self, id: PredictionId, owner: Owner) -> bytes | None:
@@ -73,7 +73,7 @@ class Jobs:
         return found[1] if found[0] == owner.encode() else None
 
     async def find_failed_image(self, owner: Owner, digest: Digest) -> bytes | None:
-        """Return an owner's image whose computation failed; None where it is kept no more."""
+        """Return an owner's image whose computation failed; None where it is no longer kept."""
         found: bytes | None = await self._redis.call("GET", keys.failed_image(owner, digest))
         return found
 

@@ -22,7 +22,7 @@ TAG_PREFIX: Final = "darkroom."
 LONGEST_REASON: Final = 500
 """Characters of what is wrong with a value, which may be part of it."""
 _NEAR: Final = 0.8
-"""How alike an unknown key and one of ours are, from 0 to 1, to be taken for a slip of the pen."""
+"""How alike an unknown key and one of ours are, from 0 to 1, to be taken for a misspelling."""
 
 _NAME_AND_UNIT: Final = 2
 _UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")

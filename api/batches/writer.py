@@ -27,7 +27,7 @@ from shared.domain.errors import (
     UploadTooLarge,
 )
 from shared.domain.identifiers import BatchId, Digest, OrderedIds, PredictionId
-from shared.domain.key_limits import UNLIMITED, Limits
+from shared.domain.key_limits import Limits
 from shared.queue.producer.batches import Opening, RedisFull
 from shared.queue.producer.submission import (
     Prepared,
@@ -71,7 +71,7 @@ class BatchWriter:
         *,
         asked: Asked,
         hold: MemoryHold,
-        limits: Limits = UNLIMITED,
+        limits: Limits,
     ) -> None:
         """`limits` are the API key's: items beyond them wait. `hold` counts the memory that the upload takes."""
         self._hold = hold

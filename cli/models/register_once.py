@@ -97,5 +97,5 @@ def _is_killed(run: "Run") -> bool:
     told = run.data.tags[LOGGED_BY]
     machine, pid, _ = told.split()
     if machine != os.uname().nodename:
-        return time.time() - run.info.start_time / 1000 > ABANDONED.total_seconds()
+        return bool(time.time() - run.info.start_time / 1000 > ABANDONED.total_seconds())
     return told != process_words(int(pid))

@@ -55,7 +55,7 @@ def http_answers(url: str, *, authorization: str = "") -> str:
     return f"{url} says {answer.status} {_words(answer)}".rstrip()
 
 
-def registry_answers(url: str, *, authorization: str = "") -> str:
+def registry_answers(url: str, *, authorization: str) -> str:
     """Probe an MLflow server by asking its store, as workers do: /health answers whatever the store does."""
     asked = f"{url.rstrip('/')}/api/2.0/mlflow/registered-models/search?max_results=1"
     return http_answers(asked, authorization=authorization)

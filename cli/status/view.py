@@ -38,8 +38,8 @@ def status_page(
     clock: datetime,
     began: datetime | None,
     notes: Sequence[str] = (),
-    hint: str = "",
-    height: int | None = None,
+    hint: str,
+    height: int | None,
 ) -> RenderableType:
     """Return the whole page; `began` is when the stack was started, None without one.
 

@@ -151,7 +151,7 @@ def make_report(
     first_week: FirstWeek | None,
     judged: Sequence[Judged],
     shadows: Sequence[ShadowAgreement],
-    uncounted: int = 0,
+    uncounted: int,
 ) -> ModelReport:
     """Put a report together from what was read."""
     by_version: dict[tuple[str, str], list[Judged]] = {}

@@ -92,6 +92,12 @@ class Condition:
             found["min_confidence"] = self.min_confidence
         return found
 
+    def admits(self, name: str, score: float | None) -> bool:
+        """Tell whether a class with this score, None where it has none, meets the condition."""
+        if self.classes is not None and name not in self.classes:
+            return False
+        return self.min_confidence is None or (score is not None and score >= self.min_confidence)
+
     @classmethod
     def read(cls, members: Mapping[str, Any]) -> Self:
         """Return the condition of `members_json`."""

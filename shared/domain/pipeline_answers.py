@@ -37,21 +37,15 @@ def _wanted(output: Mapping[str, Any], then: Mapping[str, Any]) -> int:
     when = Condition.read(then["when"])
     task = task_of_output(output)
     if task is Task.DETECTION:
-        met = sum(_meets(when, one["label"], one["score"]) for one in output["detections"])
+        met = sum(when.admits(one["label"], one["score"]) for one in output["detections"])
         return min(met, MOST_CROPS) if then["crop"] else int(met > 0)
     if task is Task.CLASSIFICATION:
-        return int(_meets(when, output["predicted_class"], output.get("confidence")))
+        return int(when.admits(output["predicted_class"], output.get("confidence")))
     if when == Condition():
         return 1
     if task is Task.MULTILABEL:
         scores = output["scores"]
-        return int(any(_meets(when, one, scores.get(one)) for one in output["predicted_classes"]))
+        return int(any(when.admits(one, scores.get(one)) for one in output["predicted_classes"]))
     if task is Task.SEGMENTATION:
-        return int(any(_meets(when, one["label"], one["share"]) for one in output["classes"]))
+        return int(any(when.admits(one["label"], one["share"]) for one in output["classes"]))
     return 0
-
-
-def _meets(when: Condition, name: str, score: float | None) -> bool:
-    if when.classes is not None and name not in when.classes:
-        return False
-    return when.min_confidence is None or (score is not None and score >= when.min_confidence)

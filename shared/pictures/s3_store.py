@@ -23,7 +23,7 @@ _MISSING: Final = ("NoSuchKey", "404")
 class S3Store:
     """A bucket's objects below a prefix; those that have other names are left alone."""
 
-    def __init__(self, bucket: str, prefix: str, *, endpoint: str = "", encryption: str = "", key: str = "") -> None:
+    def __init__(self, bucket: str, prefix: str, *, endpoint: str, encryption: str, key: str) -> None:
         """`prefix` is empty or ends with `/`; `encryption` is S3's ServerSideEncryption, `key` the id of a KMS key.
 
         Raises ModuleNotFoundError where boto3 is not installed.

@@ -2,13 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, text
 
 from shared.domain.identifiers import BatchId, PredictionId, is_uuid
 from shared.domain.pipeline_answers import wrong_steps
 from shared.storage.recording import UNSTORABLE
+
+_BATCHES: Final = 200
+_ROWS_READ: Final = 200_000
+"""How many of the newest batches, and of the newest rows of a table, are checked."""
 
 _ROWS = text("""
     SELECT id::text, status, output, error IS NOT DISTINCT FROM :unstorable AS stripped
@@ -159,9 +163,9 @@ def described_batches(connection: Connection, ids: Sequence[BatchId]) -> set[Bat
     return {BatchId(id) for id in connection.execute(_DESCRIBED, {"ids": list(ids)}).scalars()}
 
 
-def wrong_batches(connection: Connection, *, batches: int = 200) -> list[str]:
+def wrong_batches(connection: Connection) -> list[str]:
     """Return a sentence for each of the latest batches whose counters, failures by code or completion are wrong."""
-    return [f"batch {row.id}: {_wrong_batch(row)}" for row in connection.execute(_COUNTERS, {"batches": batches})]
+    return [f"batch {row.id}: {_wrong_batch(row)}" for row in connection.execute(_COUNTERS, {"batches": _BATCHES})]
 
 
 def _wrong_batch(row: Any) -> str:
@@ -173,36 +177,36 @@ def _wrong_batch(row: Any) -> str:
     return f"{sum(row.counters)} of {row.total} items are in and completed is {row.completed}"
 
 
-def missing_deliveries(connection: Connection, *, rows: int = 200_000) -> list[str]:
+def missing_deliveries(connection: Connection) -> list[str]:
     """Return a sentence for each of the latest predictions and batches that ended without their webhook's delivery."""
     return [
         f"{row.kind} {row.id}: it has ended, wants its webhook called, and has no delivery"
-        for row in connection.execute(_MISSING_DELIVERIES, {"rows": rows})
+        for row in connection.execute(_MISSING_DELIVERIES, {"rows": _ROWS_READ})
     ]
 
 
-def contradictions(connection: Connection, *, rows: int = 200_000) -> list[str]:
+def contradictions(connection: Connection) -> list[str]:
     """Return a sentence for each image among the latest rows to which one version gave different outputs."""
     return [
         f"image {row.image_sha256}: version {row.version_key} gave it different outputs"
-        for row in connection.execute(_CONTRADICTIONS, {"rows": rows})
+        for row in connection.execute(_CONTRADICTIONS, {"rows": _ROWS_READ})
     ]
 
 
-def wrong_pipelines(connection: Connection, *, rows: int = 200_000) -> list[str]:
+def wrong_pipelines(connection: Connection) -> list[str]:
     """Return a sentence for each of the latest pipelines' outputs that lacks a step which its condition asks for."""
-    found = connection.execute(_PIPELINES, {"rows": rows, "unstorable": UNSTORABLE})
+    found = connection.execute(_PIPELINES, {"rows": _ROWS_READ, "unstorable": UNSTORABLE})
     return [f"prediction {row.id}: {wrong}" for row in found if (wrong := wrong_steps(row.output))]
 
 
-def wrong_feedback(connection: Connection, *, rows: int = 200_000) -> list[str]:
+def wrong_feedback(connection: Connection) -> list[str]:
     """Return a sentence for each of the latest rows of feedback that can't be."""
-    return [f"feedback {row.id}: it {row.wrong}" for row in connection.execute(_WRONG_FEEDBACK, {"rows": rows})]
+    return [f"feedback {row.id}: it {row.wrong}" for row in connection.execute(_WRONG_FEEDBACK, {"rows": _ROWS_READ})]
 
 
-def wrong_shadow_predictions(connection: Connection, *, rows: int = 200_000) -> list[str]:
+def wrong_shadow_predictions(connection: Connection) -> list[str]:
     """Return a sentence for each of the latest shadow predictions that is not beside a champion's own success."""
     return [
         f"shadow prediction of {row.id} by {row.version_key}: it {row.wrong}"
-        for row in connection.execute(_WRONG_SHADOWS, {"rows": rows})
+        for row in connection.execute(_WRONG_SHADOWS, {"rows": _ROWS_READ})
     ]

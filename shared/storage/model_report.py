@@ -137,7 +137,7 @@ def read_shadow_agreement(
     *,
     since: datetime,
     owner: Owner | None = None,
-    versions: Sequence[str] = (),
+    versions: Sequence[str],
 ) -> list[ShadowAgreement]:
     """Return by version how often the shadow agreed with the champion, in its newest MOST_SHADOWS answers."""
     found = []

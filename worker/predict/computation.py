@@ -17,7 +17,7 @@ from worker.decode.image_loading import Undecodable
 from worker.models.errors import ModelError, ModelUnavailable
 from worker.models.failure_text import failure_text, one_line
 from worker.predict.batch_limit import BatchLimit
-from worker.predict.batch_tracing import UNTRACED, Step
+from worker.predict.batch_tracing import Step
 from worker.predict.decoding import Decoding
 from worker.predict.halving import predict_in_halves
 from worker.predict.model_protocols import Model, Models
@@ -43,7 +43,7 @@ class Computation:
         decoding: Decoding,
         metrics: PassTimes,
         limit: BatchLimit,
-        step: Step = UNTRACED.step,
+        step: Step,
     ) -> None:
         """`pipelines` is None for a shadow, whose entries are of one version."""
         self._step = step

@@ -7,7 +7,6 @@ that an image goes to each of them once at most, and the last one fails it.
 """
 
 import logging
-import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from typing import Final
@@ -35,7 +34,7 @@ class LeftToOthers:
         *,
         lanes: Lanes,
         leaves_to_others: Callable[[VersionKey], bool],
-        monotonic: Callable[[], float] = time.monotonic,
+        monotonic: Callable[[], float],
     ) -> None:
         """`leaves_to_others` says of a version that can't be loaded here whether others may have it."""
         self._model: ModelName = lanes.model

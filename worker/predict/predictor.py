@@ -62,8 +62,8 @@ class Predictor:
         decoders: DecoderPool,
         threads: DecodeThreads,
         tuning: Callable[[], Tuning] | None = None,
-        leaves_to_others: Callable[[VersionKey], bool] = lambda _: False,
-        shadow: ShadowIntake | None = None,
+        leaves_to_others: Callable[[VersionKey], bool],
+        shadow: ShadowIntake | None,
         tracing: Untraced = UNTRACED,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:

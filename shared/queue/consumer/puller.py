@@ -1,6 +1,5 @@
 """Leases new entries from a model's lanes: interactive first, bulk fills the rest, its lanes in rotation."""
 
-import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
@@ -23,9 +22,7 @@ PEOPLE_STAY = timedelta(seconds=1)
 class Puller:
     """Pulls for one consumer of a model's lanes. A pull may be repeated after a lost answer."""
 
-    def __init__(
-        self, client: redis.Redis, *, model: ModelName, consumer: str, monotonic: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, client: redis.Redis, *, model: ModelName, consumer: str, monotonic: Callable[[], float]) -> None:
         self._client = client
         self._scripts = Scripts(client)
         self._consumer = consumer

@@ -31,7 +31,7 @@ class ShadowResult:
 class ShadowResults:
     """The stream, for one consumer of the group `recorders`. Each method may be repeated."""
 
-    def __init__(self, client: redis.Redis, *, consumer: str, lease: timedelta = LEASE) -> None:
+    def __init__(self, client: redis.Redis, *, consumer: str, lease: timedelta) -> None:
         self._client = client
         self._consumer = consumer
         self._lease_ms = lease // timedelta(milliseconds=1)

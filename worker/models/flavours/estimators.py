@@ -25,7 +25,7 @@ ESTIMATORS: Final = frozenset({"sklearn", "xgboost", "lightgbm", "catboost"})
 """MLflow's names of these flavours."""
 
 
-def load_estimator(model: Any, signature: InputForm, *, ask: str = "predict") -> LoadedFlavour:
+def load_estimator(model: Any, signature: InputForm, *, ask: str) -> LoadedFlavour:
     """Return what is served of a fitted estimator or booster: a row of features an image, without a signature too.
 
     `ask` is the method that it was logged to be asked with; instead of `predict` that is used which says most.

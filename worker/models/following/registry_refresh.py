@@ -6,7 +6,6 @@ on serving, too, when its alias, its version or the whole model is deleted in th
 
 import logging
 import threading
-import time
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
 
@@ -50,7 +49,7 @@ class RegistryRefresh:
         stopping: Callable[[], bool],
         on_trial_failure: Callable[[], object],
         while_loading: Callable[[], AbstractContextManager[object]],
-        monotonic: Callable[[], float] = time.monotonic,
+        monotonic: Callable[[], float],
     ) -> None:
         """`read` returns the model as it is registered, or raises NotRegistered; `reader` asks MLflow for the rest.
 

@@ -89,7 +89,7 @@ class RowsReader:
     is_tensor = False
     is_comparable = False
 
-    def __init__(self, heads: Heads | None = None) -> None:
+    def __init__(self, heads: Heads | None) -> None:
         self._heads = heads
 
     def read(self, output: object, *, images: int) -> list[Any]:

@@ -33,7 +33,7 @@ def select(then: PlannedThen, output: Mapping[str, Any], *, size: Size) -> tuple
         boxes = [
             (place, one["box"])
             for place, one in enumerate(output["detections"])
-            if _counts(then.when, one["label"], one["score"])
+            if then.when.admits(one["label"], one["score"])
         ]
         if not then.crop:
             return [Selection()] if boxes else [], 0
@@ -50,19 +50,13 @@ def is_met(when: Condition, task: Task, output: Mapping[str, Any]) -> bool:
         return True
     match task:
         case Task.CLASSIFICATION:
-            return _counts(when, output["predicted_class"], output.get("confidence"))
+            return when.admits(output["predicted_class"], output.get("confidence"))
         case Task.MULTILABEL:
             scores = output["scores"]
-            return any(_counts(when, name, scores.get(name)) for name in output["predicted_classes"])
+            return any(when.admits(name, scores.get(name)) for name in output["predicted_classes"])
         case Task.SEGMENTATION:
-            return any(_counts(when, one["label"], one["share"]) for one in output["classes"])
+            return any(when.admits(one["label"], one["share"]) for one in output["classes"])
     raise ModelError(f"an output of the task {task} has no classes that a condition could be about")
-
-
-def _counts(when: Condition, name: str, score: float | None) -> bool:
-    if when.classes is not None and name not in when.classes:
-        return False
-    return when.min_confidence is None or (score is not None and score >= when.min_confidence)
 
 
 def whole_pixels(box: Sequence[float], size: Size) -> Box:

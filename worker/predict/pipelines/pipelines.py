@@ -26,7 +26,7 @@ from worker.models.errors import ModelError, ModelUnavailable
 from worker.models.failure_text import one_line
 from worker.models.outputs.writer import as_json
 from worker.predict.batch_limit import BatchLimit
-from worker.predict.batch_tracing import UNTRACED, Step
+from worker.predict.batch_tracing import Step
 from worker.predict.decoding import MOST_HEAVY
 from worker.predict.model_protocols import Members
 from worker.predict.pipelines.answer import Failed, first_step, second_step, whole_output
@@ -48,8 +48,8 @@ class Pipelines:
         max_pixels: int,
         metrics: ModelMetrics,
         limit: BatchLimit,
-        on_progress: Callable[[], object] = lambda: None,
-        step: Step = UNTRACED.step,
+        on_progress: Callable[[], object],
+        step: Step,
     ) -> None:
         """`on_progress` is called after each part where all are computed at once: what has taken long is not stuck."""
         self._on_progress = on_progress

@@ -1,7 +1,7 @@
 """How often event streams read what they follow: the more of them an owner has open, the less often each reads.
 
 A read costs Redis a command, and of a batch Postgres a query. So what an owner's streams cost in all is bounded,
-however many it opens, and one that has few is told as soon as ever.
+however many it opens, and one that has few is told as soon as one alone.
 """
 
 from collections import Counter

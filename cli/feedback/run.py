@@ -33,7 +33,7 @@ ALL_USED: Final = 0
 SOME_REFUSED: Final = 1
 
 
-_MEND_IT: Final = "Mend it and send it again: what is used already changes nothing."
+_CORRECT_IT: Final = "Correct it and send it again: what is used already changes nothing."
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,13 +101,13 @@ def feedback(home: Path, labels: Path, *, batch: str | None) -> int:
         say(f"\nInterrupted. {_so_far(total, _again(home, labels, batch))}")
         return INTERRUPTED
     except NoCsv as error:
-        raise Refused(f"{error}. {_used(total)} {_MEND_IT}") from None
+        raise Refused(f"{error}. {_used(total)} {_CORRECT_IT}") from None
     except Declined as error:
         if error.may_pass:
             raise Refused(f"Not all was sent: {error}. {_so_far(total, _again(home, labels, batch))}") from None
         if not total.line:
             run.end()  # there is nothing to continue
-        raise Refused(f"{error}. {_used(total)} {_MEND_IT}") from None
+        raise Refused(f"{error}. {_used(total)} {_CORRECT_IT}") from None
     _report(total)
     return SOME_REFUSED if total.refused else ALL_USED
 

@@ -70,4 +70,4 @@ def read_canary(model: RegisteredModel) -> Canary | None:
     try:
         return None if text is None else Canary.from_text(text)
     except ValueError as error:
-        raise ChangeRefused(reason=f"{error}. Delete the tag to begin anew") from None
+        raise ChangeRefused(reason=f"{error}. Delete the tag to start over") from None

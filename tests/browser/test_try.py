@@ -259,7 +259,7 @@ def test_a_failure_says_what_to_do(console: Console) -> None:
     broken[place + 4 : place + 8] = bytes(4)
     choose(page, given("broken.png", bytes(broken)))
     seen(page, "broken.png", "undecodable_image")
-    expect(detail(page, "broken.png")).to_contain_text("save it anew")
+    expect(detail(page, "broken.png")).to_contain_text("save it again")
 
 
 def test_hundreds_of_pictures_go_up_a_few_at_a_time(console: Console) -> None:

@@ -138,7 +138,7 @@ def test_the_route_of_a_worker_that_comes_back_meanwhile_is_not_withdrawn(
 
 def test_a_route_is_withdrawn_unless_another_was_published_meanwhile(system: System, unserved: UnservedModels) -> None:  # noqa: ARG001  it publishes one
     before = model_routes.digest(system.client, MODEL)
-    model_routes.publish(system.client, replace(ROUTE, description="registered anew"))
+    model_routes.publish(system.client, replace(ROUTE, description="registered again"))
     assert not model_routes.withdraw(system.client, MODEL, over=before)
     assert model_routes.names(system.client) == [MODEL]
     assert model_routes.withdraw(system.client, MODEL, over=model_routes.digest(system.client, MODEL))

@@ -54,7 +54,7 @@ class BellChannel(Channel):
     def close(self) -> None:
         """Close the channel, without waiting for a bell.
 
-        What Redis sends at this very moment is lost, as bells may be. What has come by now is taken as ever.
+        What Redis sends at this very moment is lost, as bells may be. What has come by now is taken as usual.
         """
         awaited: Any = self._in_poll
         if awaited and not _has_come(awaited):

@@ -2,7 +2,7 @@
 
 What counts are results of the model, not images that nobody could decode nor deadlines. The workers judge together, in
 Redis, so that all serve the same version, whichever restarts. The registry's alias is left as it is; the trial of a
-version begins anew once it has become champion after another one, and a version registered anew is another one.
+version begins anew once it has become champion after another one, and a version registered again is another one.
 """
 
 import logging

@@ -106,7 +106,7 @@ class PublishedRoute:
         """Withdraw the route of a model that is no longer registered and that no worker has loaded.
 
         Only if it served, here or elsewhere: a registry that never had the model may be new and filled later. Nor where
-        another worker has published a route since `begin`: it has found the model registered anew.
+        another worker has published a route since `begin`: it has found the model registered again.
         """
         self.was_overtaken = False
         if self._published is not None or (was_served and self.is_published()):

@@ -111,7 +111,7 @@ class LoadAttempts:
         ended = self._ended(place)
         if len(ended) >= MOST:
             raise ModelUnavailable(
-                f"loading it ended the worker process {len(ended)} times; it is tried again once it is registered anew"
+                f"loading it ended the worker process {len(ended)} times; it is tried again once it is registered again"
                 f" or {REMEMBERED // timedelta(hours=1)} h after the last time"
             )
         if ended:

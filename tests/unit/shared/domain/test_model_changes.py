@@ -260,7 +260,7 @@ def test_a_canary_waits_for_the_challenger_to_end() -> None:
 
 def test_a_tag_that_holds_no_canary_is_told() -> None:
     model = replace(digits(champion="1"), tags={CANARY_TAG: "soon"})
-    assert "Delete the tag to begin anew" in refused(lambda: canary_changes.read_canary(model))
+    assert "Delete the tag to start over" in refused(lambda: canary_changes.read_canary(model))
 
 
 def test_a_change_survives_as_text() -> None:

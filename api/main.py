@@ -60,23 +60,23 @@ from shared.storage.engine import make_engine
 
 log = logging.getLogger(__name__)
 
-ROUTERS: Final = (
-    predictions.router,
-    batches.router,
-    feedback.router,
-    files.router,
-    model_reports.router,
-    model_orders.router,
-    model_routes.router,
-    webhooks.router,
-    account.router,
-    api_key_routes.router,
-    health.router,
-    status.router,
-    metrics.router,
-    console.router,
-    docs_page.router,
-    problem_pages.router,
+ROUTE_MODULES: Final = (
+    predictions,
+    batches,
+    feedback,
+    files,
+    model_reports,
+    model_orders,
+    model_routes,
+    webhooks,
+    account,
+    api_key_routes,
+    health,
+    status,
+    metrics,
+    console,
+    docs_page,
+    problem_pages,
 )
 """Reports before models: their path would be taken for a model's with its owner."""
 READ_IN_LIFESPAN: Final = (
@@ -224,8 +224,8 @@ def create_app(draining: Draining | None = None) -> FastAPI:
     # These routes first, and not by include_router: an included router is matched twice, 10 µs a submission.
     app.router.routes.extend(predictions.direct.routes)
     problems.install(app)
-    for router in ROUTERS:
-        app.include_router(router)
+    for module in ROUTE_MODULES:
+        app.include_router(module.router)
     if secret := settings.read(settings.RegistryEvents).secret.get_secret_value():
         app.include_router(registry_events.router(secret))
     guard.install(app)

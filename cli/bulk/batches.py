@@ -42,8 +42,7 @@ class Batch:
             id=answer["id"],
             status=answer["status"],
             skipped=answer["skipped"],
-            # A gateway of an earlier version sends no names.
-            skipped_files=tuple(answer.get("skipped_files", ())),
+            skipped_files=tuple(answer["skipped_files"]),
             has_ended=answer["completed_at"] is not None,
             **answer["request_counts"],
         )

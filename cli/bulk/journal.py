@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from cli.bulk.parts import Mark
-from cli.client import NO_PIPELINE
+from cli.client import NO_PIPELINE, fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +74,8 @@ def journal_path(
 ) -> Path:
     """Return the journal file for sending these paths to this gateway and model or pipeline."""
     # By the paths' bytes: another locale must lead to the same journal.
-    what = [url, model, *sorted(os.fsencode(path.resolve()).decode("utf-8", "surrogateescape") for path in paths)]
-    what += _given(pipeline)
+    ours = sorted(os.fsencode(path.resolve()).decode("utf-8", "surrogateescape") for path in paths)
+    what = [url, model, ours, fields(**pipeline)]
     return home / "bulk" / f"{hashlib.sha256(json.dumps(what).encode()).hexdigest()[:32]}.jsonl"
 
 
@@ -92,13 +92,8 @@ def idempotency_key(
 
     The model, the webhook and the pipeline are part of it, since the gateway refuses the same key with another request.
     """
-    what = [run, model, tries, files] + ([webhook] if webhook else []) + _given(pipeline)
+    what = [run, model, webhook, files, tries, fields(**pipeline)]
     return hashlib.sha256(json.dumps(what).encode()).hexdigest()
-
-
-def _given(pipeline: Mapping[str, str | None]) -> list[Any]:
-    """Return the fields that are given; without any, keys and names are those of earlier releases."""
-    return [{name: value for name, value in pipeline.items() if value}] if any(pipeline.values()) else []
 
 
 def _whole_lines(text: bytes) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -50,8 +50,7 @@ def parse(id: BatchId, reply: list[bytes | None]) -> BatchRecord | None:
         model=ModelName(facts["model"]),
         metadata=facts["metadata"],
         skipped=facts["skipped"],
-        # Batches of the version before have no names.
-        skipped_files=facts.get("skipped_files", []),
+        skipped_files=facts["skipped_files"],
         retry_of=facts.get("retry_of"),
         given_up=given_up is not None,
     )

@@ -166,8 +166,7 @@ def describe_batch(connection: Connection, record: Mapping[bytes, bytes]) -> Non
         "model": request["model"],
         "base_url": request["base_url"],
         "skipped": request["skipped"],
-        # Records that an older version of Darkroom queued have no names.
-        "skipped_files": orjson.dumps(request.get("skipped_files", [])).decode(),
+        "skipped_files": orjson.dumps(request["skipped_files"]).decode(),
         "metadata": orjson.dumps(request["metadata"]).decode(),
         "webhook": orjson.dumps(request["webhook"]).decode() if request["webhook"] else None,
         "retry_of": request.get("retry_of"),

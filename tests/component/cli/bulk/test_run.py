@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from cli.bulk.batches import Batch
 from cli.bulk.meter import Meter
 from cli.bulk.results import Tally
 from cli.bulk.run import bulk, summary
@@ -106,13 +105,6 @@ def test_the_first_five_skipped_files_are_named(
     (images / "4\n.csv").touch()
     assert send(images) == 0
     assert "images/4.csv and 1 more\n" in capsys.readouterr().out
-
-
-def test_a_gateway_of_an_earlier_version_names_no_skipped_files() -> None:
-    counts = {"total": 1, "succeeded": 1, "failed": 0, "canceled": 0}
-    answer = {"id": "b", "status": "completed", "skipped": 2, "completed_at": None, "request_counts": counts}
-    assert Batch.of(answer).skipped_files == ()
-    assert Batch.of(answer | {"skipped_files": ["labels.csv"]}).skipped_files == ("labels.csv",)
 
 
 @pytest.mark.parametrize("given", ["none", "empty"])

@@ -81,5 +81,8 @@ def test_what_is_refused_for_good_is_not_to_be_sent_again_as_it_is(
     with pytest.raises(Refused) as refused:
         run.feedback(tmp_path, labels, batch=None)
     said = str(refused.value)
-    assert ("The same command sends the rest" in said, "Correct it and send it again" in said) == (may_pass, not may_pass)
+    assert ("The same command sends the rest" in said, "Correct it and send it again" in said) == (
+        may_pass,
+        not may_pass,
+    )
     assert bool(list((tmp_path / "feedback").iterdir())) is may_pass, "what is continued"

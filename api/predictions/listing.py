@@ -59,12 +59,11 @@ async def list_predictions(
     before: PredictionId | None,
     limit: int,
     write: Write,
-    longest: timedelta = LONGEST_SEARCH,
     pool: ThreadPoolExecutor | None = None,
 ) -> Page:
     """Return up to `limit` predictions, newest first; raises StorageUnavailable.
 
-    Looks for matching rows no longer than `longest`, of which a piece at least.
+    Looks for matching rows no longer than LONGEST_SEARCH, of which a piece at least.
 
     Redis is read before Postgres: a job recorded in between is then seen twice, not missed.
     """
@@ -74,7 +73,7 @@ async def list_predictions(
     in_redis, lowest = await _in_redis(gate, owner=owner, wanted=wanted, before=before, limit=limit + 1)
     found = {job.id: Listed(job.id, write(job)) for job in in_redis}
     ask = partial(_recorded, owner=owner, wanted=wanted, write=write, search=MetadataSearch())
-    rows, until = await _search(gate, owner, ask, before=before, limit=limit + 1, longest=longest, pool=pool)
+    rows, until = await _search(gate, owner, ask, before=before, limit=limit + 1, pool=pool)
     found |= {row.id: row for row in rows}
     # What is older was not read in both stores: it belongs on the next page.
     until = max((id for id in (until, lowest) if id is not None), default=None)
@@ -93,13 +92,12 @@ async def _search(
     *,
     before: PredictionId | None,
     limit: int,
-    longest: timedelta,
     pool: ThreadPoolExecutor | None,
 ) -> Recorded:
     """Return up to `limit` recorded predictions, and the last id that was read; None where that was the end."""
     found: list[Listed] = []
     size = 0
-    until = asyncio.get_running_loop().time() + longest.total_seconds()
+    until = asyncio.get_running_loop().time() + LONGEST_SEARCH.total_seconds()
     while True:
         most = rows_of_piece(rows=len(found), size=size)
         of_piece = partial(ask, before=before, limit=min(most, limit - len(found)))

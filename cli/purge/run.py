@@ -6,7 +6,7 @@ Redis makes gateways refuse this owner and end its open requests; the mark expir
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from itertools import islice
 from pathlib import Path
@@ -43,7 +43,7 @@ RECORDING: Final = timedelta(seconds=60)
 POLL_PAUSE: Final = timedelta(milliseconds=200)
 
 
-def purge(home: Path, name: str, *, sleep: Callable[[float], None] = time.sleep) -> int:
+def purge(home: Path, name: str) -> int:
     """Delete everything of an owner and print the counts; return the exit code, 1 where something is left."""
     owner = as_owner(name)
     redis_url, database_url = store_url(home, "DARKROOM_REDIS_URL"), store_url(home, "DARKROOM_DATABASE_URL")
@@ -52,7 +52,7 @@ def purge(home: Path, name: str, *, sleep: Callable[[float], None] = time.sleep)
         with connect(RedisSettings(url=redis_url)) as client, engine.connect() as connection:
             try:
                 with Console().status("") as status:
-                    return Purge(client, connection, owner, status, sleep, pictures=find_store(client)).run()
+                    return Purge(client, connection, owner, status, pictures=find_store(client)).run()
             finally:
                 purge_marks.unmark(client, owner)
     except (RedisError, SQLAlchemyError, StoreError, OSError) as error:
@@ -70,7 +70,6 @@ class Purge:
         connection: Connection,
         owner: Owner,
         status: Status,
-        sleep: Callable[[float], None],
         *,
         pictures: PictureStore | None,
     ) -> None:
@@ -80,7 +79,6 @@ class Purge:
         self._connection = connection
         self._owner = owner
         self._status = status
-        self._sleep = sleep
         self._pictures = pictures
 
     def run(self) -> int:
@@ -88,7 +86,7 @@ class Purge:
         api_keys.revoke_keys_of(self._connection, self._owner)
         self._mark()
         self._status.update("waiting until no gateway takes anything of this owner's")
-        self._sleep(FORGETTING.total_seconds())
+        time.sleep(FORGETTING.total_seconds())
         self._count("unfinished, canceled", self._owned.cancel_all())
         if not self._wait_until_recorded():
             say("What was canceled is not recorded yet: the record worker is down or behind. Run purge again later.")
@@ -139,5 +137,5 @@ class Purge:
                 return False
             self._renew()
             self._status.update(f"waiting for the rows of {unrecorded:,}")
-            self._sleep(POLL_PAUSE.total_seconds())
+            time.sleep(POLL_PAUSE.total_seconds())
         return True

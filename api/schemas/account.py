@@ -50,7 +50,7 @@ class Account(Answer):
 
     type: Literal["organization"]
     username: str = _OWNER
-    name: str = Field(description="The same", examples=["ann"])
+    name: str = Field(description="The same as `username`", examples=["ann"])
     github_url: None
     role: Role
     keys_required: bool = Field(description="Whether requests need an API key")
@@ -82,7 +82,7 @@ class NewApiKey(ApiKey):
     """A new API key, with the key itself."""
 
     key: str = Field(
-        description="It is shown this once: what is kept is its SHA-256",
+        description="Shown this once: only its SHA-256 is kept",
         examples=["dk_Z41Ei4DyYC9zBPL_tdA9B932MXMyBF_w85K7uiRzTRs"],
     )
 
@@ -91,7 +91,7 @@ class RevokedApiKey(ApiKey):
     """A revoked API key."""
 
     notice: str | None = Field(
-        description="null, or that this request brought the very key",
+        description="A sentence where this request brought the revoked key; else null",
         examples=["this is the key of this request: it stops within 5 s"],
     )
 
@@ -111,13 +111,13 @@ class WantedApiKey(BaseModel):
         default=None,
         ge=SLOWEST,
         le=FASTEST,
-        description="null, or left out: as the key that makes it, which is the most",
+        description="null, or left out: that of the key that makes it; more is refused",
         examples=[20],
     )
     unfinished: int | None = Field(
         default=None,
         ge=1,
         le=MOST_UNFINISHED,
-        description="Unfinished images at a time; null, or left out: as the key that makes it, which is the most",
+        description="Unfinished images at a time; null, or left out: that of the key that makes it; more is refused",
         examples=[500],
     )

@@ -46,7 +46,7 @@ class WantedRollback(_Wanted):
         default=None,
         alias="from",
         pattern=VERSION,
-        description="null, or left out: whichever is",
+        description="null, or left out: whichever version is the champion",
         examples=["4"],
     )
 

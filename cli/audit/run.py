@@ -18,5 +18,5 @@ def audit(home: Path) -> int:
         broken = invariants.audit(redis_url=redis_url, database_url=database_url)
     except (RedisError, SQLAlchemyError, OSError) as error:
         raise Refused(f"Redis or the database can't be read: {first_line(error)}") from None
-    say("\n".join(broken) if broken else "All is well: every job has its place, every result its row.")
+    say("\n".join(broken) if broken else "All is well: no job is lost, doubled or stuck, and every result has its row.")
     return 1 if broken else 0

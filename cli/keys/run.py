@@ -28,7 +28,7 @@ def create(home: Path, name: str, *, role: Role, rate: float | None, max_infligh
         home, lambda connection: api_keys.create_key(connection, owner, role=role, rate=rate, max_inflight=max_inflight)
     )
     say(f"{key}\n\nIt is shown this once: {known.owner} {known.role}, {_limits(known)}.")
-    say("Use it as `Authorization: Bearer dk_…`, or let the darkroom command have it: export DARKROOM_API_KEY=dk_…")
+    say("Use it as `Authorization: Bearer dk_…`, or give it to the darkroom command: export DARKROOM_API_KEY=dk_…")
 
 
 def list_keys(home: Path) -> None:

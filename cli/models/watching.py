@@ -88,7 +88,7 @@ def _wait(client: redis.Redis, home: Path, model: ModelName, made: Change) -> No
             say(f"{what} ({wait.seconds:.1f} s).")
             return
         if not version and not Gauges(client).workers(model):
-            say("It is so once a worker serves this model: none does now.")
+            say("It takes effect once a worker serves this model: none does now.")
             return
         if route is not None and route.pin and alias == CHAMPION:
             raise Refused(f"Version {version} does not serve: {route.pin}. It serves once the pin is gone.")

@@ -4,9 +4,9 @@ import time
 from typing import Final
 
 from cli.bulk import batches
-from cli.bulk.meter import Meter
 from cli.bulk.sending import Sending
 from cli.client import Client
+from cli.terminal.meter import Meter
 
 # Polling takes at most this share of the time: a round through many batches is followed by a longer pause.
 _SHARE_OF_TIME: Final = 0.2
@@ -21,7 +21,7 @@ def watch_batches(client: Client, sending: Sending, meter: Meter) -> None:
         unended = [taken for taken in sending.watched if not taken.has_ended]
         for taken in unended:
             taken.batch = batches.read_batch(client, taken.entry.batch)
-        meter.show(done=sending.done, total=sending.total, is_sending=not is_over)
+        meter.show(done=sending.done, total=sending.total, step="predicting" if is_over else "sending")
         if is_over and all(taken.has_ended for taken in unended):
             return
         took = time.monotonic() - began

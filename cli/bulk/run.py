@@ -15,7 +15,6 @@ from cli.addresses import api_key, gateway_url
 from cli.bulk import batches, journal, results
 from cli.bulk.following import watch_batches
 from cli.bulk.journal import Journal
-from cli.bulk.meter import Meter
 from cli.bulk.parts import Plan, Unusable, make_plan
 from cli.bulk.results import Tally
 from cli.bulk.resuming import known_parts, still_to_send
@@ -24,6 +23,7 @@ from cli.client import NO_PIPELINE, Client, Declined
 from cli.home import command_line
 from cli.terminal.interrupts import INTERRUPTED
 from cli.terminal.lines import say
+from cli.terminal.meter import Meter
 from cli.terminal.names import shown
 from cli.terminal.refused import Refused
 

@@ -1,13 +1,11 @@
 """Write kept pictures of one owner and model into a folder, with their labels."""
 
-import time
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
-from typing import Final, Self
 
 from redis import RedisError
 from rich.console import Console
-from rich.progress import Progress
 from sqlalchemy.exc import SQLAlchemyError
 
 from cli.addresses import store_url
@@ -17,6 +15,7 @@ from cli.export.label_folders import MANIFEST
 from cli.export.selection import Picture, select_pictures
 from cli.pictures import find_store
 from cli.terminal.lines import first_line, say
+from cli.terminal.meter import Meter
 from cli.terminal.names import shown
 from cli.terminal.refused import Refused
 from shared.domain.ages import written_age
@@ -27,8 +26,6 @@ from shared.queue.connection.clients import connect_briefly
 from shared.settings import Database, Redis
 from shared.storage.engine import make_engine
 from shared.storage.kept_predictions import read_kept_predictions
-
-BETWEEN_LINES: Final = timedelta(seconds=5)
 
 
 def export(
@@ -56,8 +53,13 @@ def export(
             return 1
         folder = ExportFolder(out)
         folder.begin(model=model, owner=owner)
-        with _Meter(len(pictures)) as meter:
-            entries, gone = folder.write_pictures(pictures, store, on_done=meter.advance)
+        numbers = count(1)
+        with Meter(Console()) as meter:
+            entries, gone = folder.write_pictures(
+                pictures,
+                store,
+                on_done=lambda: meter.show(done=next(numbers), total=len(pictures), step="writing"),
+            )
         digest = folder.finish(entries, model=model, owner=owner)
     except StoreError as error:
         raise Refused(f"The kept pictures can't be read; run it again to continue: {error}") from None
@@ -97,29 +99,3 @@ def _pictures(
             return select_pictures(kept, found, labelled=labelled, disagreed=disagreed)
     finally:
         engine.dispose()
-
-
-class _Meter:
-    """Shows how many pictures are written: a bar in a terminal, else a line every few seconds."""
-
-    def __init__(self, total: int) -> None:
-        console = Console()
-        self._bar = Progress(console=console, disable=not console.is_terminal)
-        self._task = self._bar.add_task("writing", total=total)
-        self._total, self._done, self._said = total, 0, time.monotonic()
-
-    def __enter__(self) -> Self:
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
-
-    def advance(self) -> None:
-        """Count one picture; called from the threads that write."""
-        self._bar.advance(self._task)
-        self._done += 1
-        now = time.monotonic()
-        if self._bar.disable and now - self._said >= BETWEEN_LINES.total_seconds():
-            self._said = now
-            say(f"writing: {self._done:,} of {self._total:,}")

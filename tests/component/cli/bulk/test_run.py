@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from cli.bulk.meter import Meter
 from cli.bulk.results import Tally
 from cli.bulk.run import bulk, summary
 from cli.home import command_line
+from cli.terminal.meter import Meter
 from cli.terminal.refused import Refused
 from tests.component.cli.bulk.runs import IMAGES, WEBHOOK, briefly, sent
 from tests.component.cli.bulk.stub_gateway import (
@@ -264,7 +264,9 @@ def test_without_a_terminal_progress_is_a_line_every_five_seconds(capsys: pytest
     meter = Meter(Console(file=io.StringIO()), before=10, clock=lambda: now)
     with meter:
         for now in (102.0, 104.9, 105.0, 109.0, 110.0):
-            meter.show(done=1_010 + int(now), total=None if now < 110 else 2_000, is_sending=now < 110)
+            meter.show(
+                done=1_010 + int(now), total=None if now < 110 else 2_000, step="sending" if now < 110 else "predicting"
+            )
     said = capsys.readouterr().out
     assert said == "sending: 1,115 done, 221 images/s\npredicting: 1,120 of 2,000 done, 111 images/s\n"
 
@@ -272,8 +274,8 @@ def test_without_a_terminal_progress_is_a_line_every_five_seconds(capsys: pytest
 def test_in_a_terminal_progress_is_a_bar_with_speed_and_counts() -> None:
     screen = io.StringIO()
     with Meter(Console(file=screen, force_terminal=True, width=120)) as meter:
-        meter.show(done=310, total=1_200, is_sending=True)
-        meter.show(done=1_200, total=1_200, is_sending=False)
+        meter.show(done=310, total=1_200, step="sending")
+        meter.show(done=1_200, total=1_200, step="predicting")
     drawn = screen.getvalue()
     assert "1,200 of 1,200" in drawn
     assert "images/s" in drawn

@@ -53,18 +53,22 @@ def test_a_micro_batch_is_counted_by_outcomes_and_time_per_step(
 
 
 def test_an_images_wait_is_counted_by_its_kind_of_lane(
-    submit: Submit, redis_client: redis.Redis, registry: CollectorRegistry, value: Callable[..., float | None]
+    submit: Submit,
+    redis_client: redis.Redis,
+    registry: CollectorRegistry,
+    value: Callable[..., float | None],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for lane in ("interactive", "bulk:b1", "bulk:b2"):
         submit(10, lane=lane)
     lanes = Lanes(redis_client, model=MODEL, consumer="w", settings=Queue(lease=LEASE))
     entries = lanes.pull(10).entries
     seen = observer(lanes, registry)
-    seen._clock = lambda: entries[0].submitted_ms / 1000 + 7
+    monkeypatch.setattr("time.time", lambda: entries[0].submitted_ms / 1000 + 7)
     seen.pulled(entries)
     assert value("darkroom_queue_seconds_sum", lane="interactive") == pytest.approx(7, abs=0.01)
     assert value("darkroom_queue_seconds_count", lane="bulk") == 2
-    seen._clock = lambda: 0.0  # a clock that is behind Redis' must not make a negative wait
+    monkeypatch.setattr("time.time", lambda: 0.0)  # a clock that is behind Redis' must not make a negative wait
     seen.pulled(entries)
     assert value("darkroom_queue_seconds_sum", lane="interactive") == pytest.approx(7, abs=0.01)
 

@@ -1,4 +1,4 @@
-"""The progress of a bulk run: a bar in a terminal, else a line every few seconds."""
+"""The progress of work on many images: a bar in a terminal, else a line every few seconds."""
 
 import time
 from collections.abc import Callable
@@ -23,7 +23,7 @@ class Meter:
         self._began = self._said = clock()
         columns = (TextColumn("{task.description}"), BarColumn(), _Counts(), _Speed(), TimeRemainingColumn())
         self._bar = Progress(*columns, console=console, disable=not console.is_terminal)
-        self._task = self._bar.add_task("sending", completed=before, total=None)
+        self._task = self._bar.add_task("", completed=before, total=None)
 
     def __enter__(self) -> Self:
         """Start drawing."""
@@ -34,9 +34,8 @@ class Meter:
         """Stop drawing; the last state stays on the screen."""
         self._bar.stop()
 
-    def show(self, *, done: int, total: int | None, is_sending: bool) -> None:
-        """Show how many images have ended, and of how many where that is known."""
-        step = "sending" if is_sending else "predicting"
+    def show(self, *, done: int, total: int | None, step: str) -> None:
+        """Show how many images are done, and of how many where that is known; `step` says what is being done."""
         self._bar.update(self._task, completed=done, total=total or None, description=step)
         now = self._clock()
         if self._bar.disable and now - self._said >= BETWEEN_LINES.total_seconds():

@@ -12,7 +12,7 @@ def machine_memory() -> int:
     total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     for file in map(Path, _CGROUP_LIMITS):
         try:
-            limit = file.read_text().strip()
+            limit = file.read_text(encoding="ascii").strip()
         except OSError:
             continue
         if limit.isdecimal():

@@ -9,7 +9,8 @@ def birth_ticks(pid: int) -> int | None:
     Field 22 of proc(5)'s stat, which setting the clock does not change. None, too, where there is no /proc.
     """
     try:
-        state, *others = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        # As bytes: a process' name, which stands before the last bracket, may have any.
+        state, *others = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
         return None
-    return None if state in "ZX" else int(others[18])
+    return None if state in b"ZX" else int(others[18])

@@ -7,9 +7,8 @@ ROOT = Path(__file__).parents[3]
 SHIPPED = [path for folder in ("api", "cli", "shared", "worker") for path in sorted((ROOT / folder).rglob("*.py"))]
 # Digits alone, by the kernel or by us: every encoding has them.
 DIGITS = {
-    "cli/stack/ports.py", "cli/stack/servers/postgres.py", "cli/stack/servers/redis.py",
-    "cli/stack/supervisor/identity.py", "shared/observability/process_figures.py", "worker/models/memory.py",
-    "worker/models/versions/load_attempts.py", "worker/models/versions/memory_budget.py",
+    "cli/stack/ports.py", "cli/stack/servers/postgres.py", "shared/observability/process_figures.py",
+    "worker/models/memory.py",
 }  # fmt: skip
 TEXT = re.compile(r"\.(?:read|write)_text\((?!.*encoding=)|(?<![.\w])open\([^)]*, \"[wra]\"(?!.*encoding=)")
 

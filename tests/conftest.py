@@ -241,14 +241,8 @@ def batch_record() -> Callable[..., dict[bytes, bytes]]:
 
     def make(id: str, *, total: int, request: dict[str, Any] | None = None, **fields: str | int) -> dict[bytes, bytes]:
         now = time.time_ns() // 1000
-        facts = {
-            "model": "digits",
-            "metadata": {},
-            "base_url": "http://host:8000",
-            "skipped": 0,
-            "skipped_files": [],
-            "webhook": None,
-        }
+        facts = {"model": "digits", "metadata": {}, "base_url": "http://host:8000", "webhook": None}
+        facts |= {"skipped": 0, "skipped_files": []}
         record: dict[str, str | int | bytes] = {
             "id": id, "state": "in_progress", "total": total, "owner": "default",
             "request": orjson.dumps(facts | (request or {})), "created": now - 1000, "completed": now,

@@ -242,10 +242,9 @@ def batch_record() -> Callable[..., dict[bytes, bytes]]:
     def make(id: str, *, total: int, request: dict[str, Any] | None = None, **fields: str | int) -> dict[bytes, bytes]:
         now = time.time_ns() // 1000
         facts = {"model": "digits", "metadata": {}, "base_url": "http://host:8000", "webhook": None}
-        facts |= {"skipped": 0, "skipped_files": []}
         record: dict[str, str | int | bytes] = {
-            "id": id, "state": "in_progress", "total": total, "owner": "default",
-            "request": orjson.dumps(facts | (request or {})), "created": now - 1000, "completed": now,
+            "id": id, "state": "in_progress", "total": total, "owner": "default", "created": now - 1000, "completed": now,
+            "request": orjson.dumps(facts | {"skipped": 0, "skipped_files": []} | (request or {})),
         }  # fmt: skip
         return {
             name.encode(): value if isinstance(value, bytes) else str(value).encode()

@@ -243,8 +243,8 @@ def batch_record() -> Callable[..., dict[bytes, bytes]]:
         now = time.time_ns() // 1000
         facts = {"model": "digits", "metadata": {}, "base_url": "http://host:8000", "webhook": None}
         record: dict[str, str | int | bytes] = {
-            "id": id, "state": "in_progress", "total": total, "owner": "default", "created": now - 1000, "completed": now,
-            "request": orjson.dumps(facts | {"skipped": 0, "skipped_files": []} | (request or {})),
+            "id": id, "state": "in_progress", "total": total, "created": now - 1000, "completed": now,
+            "request": orjson.dumps(facts | {"skipped": 0, "skipped_files": []} | (request or {})), "owner": "default",
         }  # fmt: skip
         return {
             name.encode(): value if isinstance(value, bytes) else str(value).encode()

@@ -27,6 +27,7 @@ class Refresher:
         self._stale = stale
         self._began_at = float("-inf")
         self._read_as_of = float("-inf")
+        self._failed_at = float("-inf")
         self._failure: Exception | None = None
         self._was_tried = asyncio.Event()
         self._reading = asyncio.Lock()
@@ -39,11 +40,12 @@ class Refresher:
     async def once_more(self) -> None:
         """Return after a read that began after this call, which may have been another caller's; raises what it raised.
 
-        So everything written before the call has been read; many callers share one read.
+        So everything written before the call has been read; many callers share one read. Where a read under way fails
+        after the call, that is raised: a store that does not answer is waited for once, not twice.
         """
         asked_at = time.monotonic()
         async with self._reading:
-            if self._read_as_of <= asked_at:
+            if self._read_as_of <= asked_at and self._failed_at <= asked_at:
                 await asyncio.sleep(self._began_at + SHORTEST_PAUSE.total_seconds() - time.monotonic())
                 await self._read_now()
             failure = self._failure
@@ -65,6 +67,7 @@ class Refresher:
                 facts = {"error": type(error.__cause__ or error).__name__}
                 log.warning(self._stale, extra=facts, exc_info=None if expected else error)
             self._failure = error
+            self._failed_at = time.monotonic()
         else:
             self._failure = None
         # Only now: a read whose caller is canceled in the middle has read nothing.

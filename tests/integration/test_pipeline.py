@@ -1,6 +1,7 @@
 """The gateway's pipeline on a real Redis that forgets scripts, stalls, is killed and restarts."""
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from functools import partial
@@ -264,6 +265,40 @@ def test_what_waits_behind_a_hanging_write_does_not_wait_twice(redis_server: Red
         assert await pipeline.call("PING") == b"PONG"
 
     piped(redis_server.url, claim, timeout=timeout)
+
+
+def test_what_is_lost_and_refused_in_turns_has_its_time_once(short_directory: Callable[[], Path]) -> None:
+    """A Redis whose disk is full does so: started again, it loads its file, refuses meanwhile, and ends at a write."""
+    timeout = timedelta(seconds=1)
+    path = short_directory() / "redis.sock"
+
+    async def run() -> None:
+        asked = asyncio.Event()
+        refuses_from = asyncio.get_running_loop().time() + 0.6 * timeout.total_seconds()
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            """Close the connection at its first PING; once, when the time has come, refuse that first."""
+            while b"PING" not in (read := await reader.read(4096)):
+                writer.write(b"+OK\r\n" * len(re.findall(rb"\*\d+\r\n", read)))
+            if not asked.is_set() and asyncio.get_running_loop().time() > refuses_from:
+                asked.set()
+                writer.write(b"-LOADING Redis is loading the dataset in memory\r\n")
+            writer.close()
+
+        async with await asyncio.start_unix_server(serve, path):
+            client = connect_async(Redis(url=f"unix://{path}", timeout=timeout))
+            pipeline = Pipeline(client, timeout=timeout)
+            # A race on one event loop: a slow machine delays both.
+            nap = asyncio.create_task(asyncio.sleep(1.5 * timeout.total_seconds()))
+            [failed] = await asyncio.gather(pipeline.call("PING"), return_exceptions=True)
+            assert not nap.done()
+            assert asked.is_set()
+            assert isinstance(failed, StorageUnavailable)
+            nap.cancel()
+            await pipeline.close()
+            await client.aclose()
+
+    asyncio.run(run())
 
 
 def test_closing_fails_commands_without_an_answer(start_redis: Callable[..., RedisServer]) -> None:

@@ -5,7 +5,8 @@ Over 300 lines: one class, whose calls, writer and retries share its state.
 A write for each script call cost 0.28 ms of CPU a job, mostly asyncio and the client; sharing it halves that, and one
 fsync serves it. Every command must be safe to repeat: one whose reply was lost, or which Redis refuses (`refusals`), is
 sent again until its time is up. Refused ones wait outside the queue: reads, which a replica answers, need not wait.
-A command's time runs from when it was handed over: what waits behind a write without replies does not wait twice.
+A command's time runs from when it was handed over: what waits behind a write without replies does not wait twice, and
+what is lost and refused in turns, by a server that keeps crashing, has no new time each turn.
 """
 
 import asyncio
@@ -47,8 +48,8 @@ _LOST = (RedisConnectionError, RedisTimeoutError, OSError, TimeoutError)
 
 
 @dataclass(slots=True)
-class _Refused:
-    """A refused command: when to give up (the loop's clock), its next pause, and whether it is in a pause now."""
+class _Retry:
+    """A command tried in vain: when to give up (the loop's clock), its next pause, and whether it is in one now."""
 
     deadline: float
     pause: float = RETRY_PAUSE.total_seconds()
@@ -72,7 +73,9 @@ class Pipeline:
         self._wake = asyncio.Event()
         self._connection: AbstractConnection | None = None
         self._closed = False
-        self._refused: WeakKeyDictionary[asyncio.Future[Any], _Refused] = WeakKeyDictionary()
+        self._retried: WeakKeyDictionary[asyncio.Future[Any], _Retry] = WeakKeyDictionary()
+        # When the delivery under way gives up, and so whatever it tries first.
+        self._deadline = 0.0
         # Commands that were written to a connection which was then lost: they may have been carried out.
         self._uncertain: WeakSet[asyncio.Future[Any]] = WeakSet()
         # The code of the last refusal; '' if the connection was lost, or nothing was refused since.
@@ -98,7 +101,7 @@ class Pipeline:
     async def try_once(self, *command: bytes | str | int) -> Any:
         """Run one command; a refusal is not repeated but raised at once, as StorageUnavailable."""
         future: asyncio.Future[Any] = self._loop.create_future()
-        self._refused[future] = _Refused(deadline=0.0)
+        self._retried[future] = _Retry(deadline=0.0)
         self._pending.append((command, future))
         self._wake.set()
         return await future
@@ -140,7 +143,7 @@ class Pipeline:
         self._writer.cancel()
         self._watcher.cancel()
         await asyncio.gather(self._writer, self._watcher, return_exceptions=True)
-        for future in [*(future for _, future in self._take_pending()), *self._refused]:
+        for future in [*(future for _, future in self._take_pending()), *self._retried]:
             fail(future, self._unavailable(future))
         if self._connection is not None:
             await self._connection.disconnect()
@@ -153,8 +156,7 @@ class Pipeline:
             try:
                 await self._deliver_all(batch)
             except asyncio.CancelledError:
-                for _, future in batch:
-                    fail(future, self._unavailable(future))
+                self._end(future for _, future in batch)
                 raise
 
     def _take_pending(self) -> list[Pending]:
@@ -182,8 +184,7 @@ class Pipeline:
             self._waiting.append((now + self._timeout, waiting))
         while self._waiting and self._waiting[0][0] <= now:
             overdue.update(future for future in self._waiting.popleft()[1] if not future.done())
-        for future in overdue:
-            fail(future, self._unavailable(future))
+        self._end(overdue)
         if overdue:
             self._pending = deque(pending for pending in self._pending if pending[1] not in overdue)
         self._seen = len(self._pending)
@@ -207,7 +208,7 @@ class Pipeline:
     async def _deliver(self, batch: list[Pending]) -> None:
         """Send until every command has its reply, waits for its next try, or the time is up."""
         lost, tries = False, 0
-        deadline = self._loop.time() + self._timeout
+        deadline = self._deadline = self._loop.time() + self._timeout
         while batch:
             tries += 1
             try:
@@ -219,9 +220,9 @@ class Pipeline:
                 lost = True
                 await self._disconnect()
                 batch = self._left(batch)
+                self._set_deadlines(future for _, future in batch)
                 if not await _time_to_try_again(deadline):
-                    for _, future in batch:
-                        fail(future, self._unavailable(future))
+                    self._end(future for _, future in batch)
                     return
             if not lost and tries > LOADS:
                 for pending in batch:
@@ -255,7 +256,7 @@ class Pipeline:
         return [
             pending
             for pending in batch
-            if not pending[1].done() and not ((refused := self._refused.get(pending[1])) is not None and refused.waits)
+            if not pending[1].done() and not ((retry := self._retried.get(pending[1])) is not None and retry.waits)
         ]
 
     def _try_later(self, pending: Pending, error: RedisRefuses) -> None:
@@ -265,16 +266,28 @@ class Pipeline:
             log.warning("redis_refuses", extra={"error": error_text(error)})
         self._reason, self._refuses_now = error.code, True
         self._has_moved |= REFUSALS[error.code].reconnect
-        refused = self._refused.setdefault(future, _Refused(deadline=self._loop.time() + self._timeout))
-        if self._loop.time() + refused.pause >= refused.deadline:
+        self._set_deadlines([future])
+        retry = self._retried[future]
+        if self._loop.time() + retry.pause >= retry.deadline:
             fail(future, self._unavailable(future))
             return
-        refused.waits = True
-        self._loop.call_later(refused.pause, self._send_again, pending, refused)
-        refused.pause = min(2 * refused.pause, LONGEST_RETRY_PAUSE.total_seconds())
+        retry.waits = True
+        self._loop.call_later(retry.pause, self._send_again, pending, retry)
+        retry.pause = min(2 * retry.pause, LONGEST_RETRY_PAUSE.total_seconds())
 
-    def _send_again(self, pending: Pending, refused: _Refused) -> None:
-        refused.waits = False
+    def _set_deadlines(self, futures: Iterable[asyncio.Future[Any]]) -> None:
+        """Let commands that were tried in vain for the first time end when this delivery does, whoever tries next."""
+        if new := [future for future in futures if future not in self._retried]:
+            self._retried.update({future: _Retry(deadline=self._deadline) for future in new})
+            self._loop.call_at(self._deadline, self._end, new)
+
+    def _end(self, futures: Iterable[asyncio.Future[Any]]) -> None:
+        """Fail those that have no reply yet."""
+        for future in futures:
+            fail(future, self._unavailable(future))
+
+    def _send_again(self, pending: Pending, retry: _Retry) -> None:
+        retry.waits = False
         if not pending[1].done() and not self._closed:
             self._pending.append(pending)
             self._wake.set()
@@ -286,7 +299,7 @@ class Pipeline:
         if self._reason and REFUSALS[self._reason].reconnect:
             await self._disconnect()
             await self._client.connection_pool.disconnect(inuse_connections=False)
-        elif not self._reason and not any(refused.waits for refused in self._refused.values()):
+        elif not self._reason and not any(retry.waits for retry in self._retried.values()):
             self._has_moved = False
             for listener in self._listeners:
                 listener()

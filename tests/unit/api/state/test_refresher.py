@@ -20,12 +20,14 @@ class Store:
         self.value = 0
         self.copies: list[int] = []
         self.in_progress = 0
+        self.begun = 0
         self.broken = False
         self.has_been_read = asyncio.Event()
 
     async def read(self) -> None:
         assert not self.in_progress
         self.in_progress += 1
+        self.begun += 1
         found = self.value
         await asyncio.sleep(0.02)
         self.in_progress -= 1
@@ -124,3 +126,19 @@ def test_a_failed_read_is_raised_to_all_callers_and_retried(store: Store, caplog
     with caplog.at_level(logging.WARNING):
         with_refresher(store, claim, pause=timedelta(milliseconds=200))
     assert [record.message for record in caplog.records] == ["refresh_failed"]
+
+
+def test_callers_that_come_during_a_read_that_fails_wait_for_no_other(store: Store) -> None:
+    """A read of a store that does not answer takes as long as a request may: two would take twice that."""
+    store.broken = True
+
+    async def claim(refresher: Refresher) -> None:
+        await until_async(lambda: store.in_progress, pause=0.001)
+        answers = await asyncio.gather(*(refresher.once_more() for _ in range(3)), return_exceptions=True)
+        assert [repr(answer) for answer in answers] == ["ValueError('unreadable')"] * 3
+        assert store.begun == 1
+        store.broken = False
+        await refresher.once_more()
+        assert store.begun == 2
+
+    with_refresher(store, claim)

@@ -68,21 +68,28 @@ def _prepare(folder: Path, binaries: Path, socket_folder: Path, account: Account
 
 
 def _initialize(folder: Path, binaries: Path, account: Account | None) -> None:
-    """Create the data folder with its database; it is renamed last, so an interrupted attempt starts over."""
-    draft = folder.with_name(folder.name + ".new")
-    shutil.rmtree(draft, ignore_errors=True)
-    _make_own(draft, account)
-    # No password: only this user can open the socket, and no TCP port is open.
-    run_quietly(
-        (str(binaries / "initdb"), "--auth=trust", "--encoding=utf8", "--locale=C", "-U", "postgres", "-D", str(draft)),
-        account=account,
-    )
-    run_quietly(
-        (str(binaries / "postgres"), "--single", "-D", str(draft), "postgres"),
-        account=account,
-        text=f"CREATE DATABASE {DATABASE};\n",
-    )
-    draft.rename(folder)
+    """Create the database in its folder, which may exist: as a disk of its own, or as a link to one.
+
+    Safe to repeat and to interrupt anywhere: it is made as a draft inside, and moved up file by file only when it is
+    whole; PG_VERSION, by which it is known, comes last.
+    """
+    _make_own(folder, account)
+    draft, whole = folder / "draft", folder / "whole"
+    if not whole.exists():
+        shutil.rmtree(draft, ignore_errors=True)
+        _make_own(draft, account)
+        # No password: only this user can open the socket, and no TCP port is open.
+        arguments = ("--auth=trust", "--encoding=utf8", "--locale=C", "-U", "postgres", "-D", str(draft))
+        run_quietly((str(binaries / "initdb"), *arguments), account=account)
+        run_quietly(
+            (str(binaries / "postgres"), "--single", "-D", str(draft), "postgres"),
+            account=account,
+            text=f"CREATE DATABASE {DATABASE};\n",
+        )
+        draft.rename(whole)
+    for path in sorted(whole.iterdir(), key=lambda path: path.name == "PG_VERSION"):
+        path.rename(folder / path.name)
+    whole.rmdir()
 
 
 def _remove_stale_lock(folder: Path) -> None:
@@ -130,8 +137,9 @@ def account_for_root() -> Account:
 
 
 def _make_own(folder: Path, account: Account | None) -> None:
-    """Create a folder that only the account that runs Postgres can open."""
+    """Create a folder that only the account that runs Postgres can open; close one that exists, as Postgres demands."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.chmod(0o700)
     if account is not None:
         os.chown(folder, account.uid, account.gid)
 

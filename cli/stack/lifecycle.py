@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Final
 
 from cli.stack import permissions, preflight
-from cli.stack.full_disks import full_disks
 from cli.stack.plan import Options
 from cli.stack.supervisor import leftovers, state
 from cli.stack.supervisor.programs import log_path, log_tail, open_log
 from cli.stack.supervisor.state import Phase, ProgramState, StackState
+from cli.stack.unwritable_disks import unwritable_disks
 from cli.terminal.refused import Refused
 
 HOPELESS_AFTER: Final = 4
@@ -138,7 +138,7 @@ def _what_is_missing(now: StackState, home: Path, *, late: timedelta | None) -> 
     missing = [program for program in now.programs if program.phase is not Phase.READY]
     lines = [f"Not everything is ready{f' after {late.total_seconds():.0f} s' if late else ''}:", ""]
     lines += [f"  {program.name}: {program.detail or program.phase}" for program in missing]
-    lines += ["", *full] if (full := full_disks(home)) else []
+    lines += ["", *full] if (full := unwritable_disks(home)) else []
     for role in dict.fromkeys(program.role for program in missing if _is_telling(program)):
         lines += ["", f"The end of {log_path(home, role)}:"]
         lines += [f"  {line}" for line in log_tail(home, role, lines=15)]

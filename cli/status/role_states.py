@@ -30,6 +30,8 @@ def role_state(programs: Sequence[ProgramState], service: Service, families: Map
         return RoleState(SUSPENDED, suspended)
     if (worst := next((one for one in programs if one.phase is not Phase.READY), None)) is not None:
         return RoleState(str(worst.phase), worst.detail)
+    if gone := _gone(programs, families):
+        return RoleState(str(Phase.CRASHED), gone)
     if late := _late(programs, service):
         return late
     if silent := _silent(programs, service):
@@ -54,6 +56,12 @@ def _suspended(programs: Iterable[ProgramState], families: Mapping[int, Family])
         if pid is not None:
             return f"{program.name} is stopped by a signal; continue it: {continuing(pid)}"
     return ""
+
+
+def _gone(programs: Iterable[ProgramState], families: Mapping[int, Family]) -> str:
+    """Return which program's process has ended unsaid: the supervisor can't write that where the disk refuses it."""
+    ended = (one for one in programs if one.process and one.process.pid not in families)
+    return next((f"process {one.process.pid} of {one.name} has ended" for one in ended if one.process), "")
 
 
 def _late(programs: Sequence[ProgramState], service: Service) -> RoleState | None:

@@ -80,7 +80,7 @@ def _notes(now: Snapshot, *, passed: float) -> list[str]:
     """Return what holds for the whole page; `passed` is the seconds since the newest snapshot was begun."""
     if now.state is None:
         return []
-    notes = list(now.full_disks)
+    notes = list(now.unwritable_disks)
     supervisor = now.state.supervisor.pid
     if (suspended := suspended_pid(now.families.get(supervisor, {}))) is not None:
         notes.append(

@@ -7,10 +7,10 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from cli.stack.full_disks import full_disks
 from cli.stack.supervisor import state
 from cli.stack.supervisor.programs import log_path
 from cli.stack.supervisor.state import StackState
+from cli.stack.unwritable_disks import unwritable_disks
 from cli.status import processes
 from cli.status.errors import Logs, Trouble
 from cli.status.processes import Family
@@ -39,8 +39,8 @@ class Snapshot:
     """What the processes publish, as it was read last."""
     heard_at: float | None = None
     """When it was read: monotonic clock, seconds. None where Redis has never answered."""
-    full_disks: Sequence[str] = ()
-    """A line for each disk of the home that is full."""
+    unwritable_disks: Sequence[str] = ()
+    """A line for each disk of the home that is full or read-only."""
 
 
 class SnapshotReader:
@@ -67,7 +67,7 @@ class SnapshotReader:
             troubles=self._logs.newest(),
             service=self._service if found else Service(),
             heard_at=self._heard_at if found else None,
-            full_disks=full_disks(self._home),
+            unwritable_disks=unwritable_disks(self._home),
         )
 
 

@@ -1,6 +1,6 @@
 """Made-up snapshots of a stack for the tests of `darkroom status`."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -33,14 +33,17 @@ def snapshot(
     service: Service | None = None,
     families: Mapping[int, dict[ProcessIdentity, Usage]] | None = None,
     models: tuple[str, ...] = ("digits",),
+    gone: Collection[int] = (),
 ) -> Snapshot:
+    """A snapshot; the programs' processes run, except those with these pids."""
+    running = {one.process.pid: {} for one in programs if one.process and one.process.pid not in gone}
     return Snapshot(
         at=at,
         clock=CLOCK,
         began=CLOCK,
         state=stack(*programs, models=models),
         service=service or Service(),
-        families=dict(families or {}),
+        families=running | dict(families or {}),
         troubles=(),
     )
 

@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -21,4 +22,5 @@ def clear_leftovers(home: Path) -> None:
             log.warning("left_over_ended", extra={"pid": process.pid})
             process.end(patience=timedelta(seconds=10))
     shutil.rmtree(left.sockets, ignore_errors=True)
-    state.remove_state(home)
+    with suppress(OSError):  # on a disk that is read-only now; the file itself says that this supervisor is gone
+        state.remove_state(home)

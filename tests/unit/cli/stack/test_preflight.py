@@ -1,11 +1,12 @@
 """What `up` says before it starts anything."""
 
+import errno
 import os
 from pathlib import Path
 
 import pytest
 
-from cli.stack import full_disks, preflight
+from cli.stack import preflight, unwritable_disks
 from cli.terminal.refused import Refused
 from shared.settings import SettingsError
 
@@ -52,8 +53,31 @@ def test_trying_to_write_leaves_nothing(tmp_path: Path) -> None:
 def test_a_full_disk_is_named_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "redis").mkdir()
     (tmp_path / "postgres").mkdir()
-    assert full_disks.full_disks(tmp_path) == []
-    monkeypatch.setattr(full_disks, "LEAST_FREE", 1 << 62)
-    (line,) = full_disks.full_disks(tmp_path)
+    assert unwritable_disks.unwritable_disks(tmp_path) == []
+    monkeypatch.setattr(unwritable_disks, "LEAST_FREE", 1 << 62)
+    (line,) = unwritable_disks.unwritable_disks(tmp_path)
     assert line.startswith(f"The disk of {tmp_path} is full")
-    assert full_disks.full_disks(tmp_path / "nowhere") == []
+    assert unwritable_disks.unwritable_disks(tmp_path / "nowhere") == []
+
+
+@pytest.mark.parametrize("refusal", [errno.EROFS, errno.EIO])
+def test_a_disk_that_takes_no_writes_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refusal: int) -> None:
+    def refuses(*_: object) -> int:
+        raise OSError(refusal, os.strerror(refusal))
+
+    (tmp_path / "redis").mkdir()
+    monkeypatch.setattr(os, "open", refuses)
+    monkeypatch.setattr(os, "O_TMPFILE", 1, raising=False)
+    (line,) = unwritable_disks.unwritable_disks(tmp_path)
+    assert line.startswith(f"The disk of {tmp_path} can't be written: {os.strerror(refusal)}")
+
+
+@pytest.mark.parametrize("refusal", [errno.EACCES, errno.EISDIR, errno.EOPNOTSUPP])
+def test_a_disk_that_can_not_be_asked_is_not_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refusal: int
+) -> None:
+    def refuses(*_: object) -> int:
+        raise OSError(refusal, os.strerror(refusal))
+
+    monkeypatch.setattr(os, "open", refuses)
+    assert unwritable_disks.unwritable_disks(tmp_path) == []

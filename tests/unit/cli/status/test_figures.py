@@ -131,7 +131,10 @@ def test_a_roles_usage_is_that_of_its_processes_and_their_children() -> None:
 
 
 def test_a_process_in_one_snapshot_has_memory_and_no_cpu_share() -> None:
-    snapshots = [snapshot(0.0, program("redis")), snapshot(1.0, program("redis"), families={7: family(99.0)})]
+    snapshots = [
+        snapshot(0.0, program("redis"), gone=[7]),
+        snapshot(1.0, program("redis"), families={7: family(99.0)}),
+    ]
     redis = next(role for role in status_figures(snapshots).roles if role.role == "redis")
     assert redis.cores is None
     assert redis.memory == 100
@@ -157,3 +160,11 @@ def test_where_nothing_runs_only_the_last_errors_are_shown() -> None:
     nothing = Snapshot(at=0.0, clock=CLOCK, began=None, state=None, families={}, troubles=())
     shown = status_figures([snapshot(0.0, program("api")), nothing])
     assert shown == Figures(roles=[], models=[], answers=None, queue=None, troubles=(), tried=[])
+
+
+def test_a_program_whose_process_is_gone_is_not_ready_whatever_the_supervisor_could_write() -> None:
+    """On a disk that refuses writes the state stays as it was."""
+    shown = status_figures([snapshot(0.0, program("redis"), program("postgres", pid=8), gone=[7])])
+    roles = {role.role: role for role in shown.roles}
+    assert (roles["redis"].state, roles["redis"].why) == ("crashed", "process 7 of redis has ended")
+    assert roles["postgres"].state == "ready"

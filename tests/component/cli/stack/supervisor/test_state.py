@@ -1,3 +1,4 @@
+import errno
 import os
 import subprocess
 import sys
@@ -5,12 +6,14 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
+
 from cli.stack.supervisor import leftovers, state
 from cli.stack.supervisor.identity import ProcessIdentity
 from cli.stack.supervisor.state import ROLES, Phase, ProgramState, StackState
 from cli.status.duties import Duty
 from cli.status.facts import SUPERVISOR, status_facts
-from cli.status.processes import Usage
+from cli.status.processes import Family, Usage
 from cli.status.service import Service
 
 
@@ -76,6 +79,11 @@ def test_end_kills_reliably_and_may_be_repeated() -> None:
         assert not identity.is_alive
 
 
+def all_running(stack: StackState) -> dict[int, Family]:
+    """The processes of a stack, all of which run."""
+    return {process.pid: {process: Usage(1.0, 1)} for process in (stack.supervisor, *stack.processes())}
+
+
 def test_leftovers_of_a_dead_supervisor_are_ended_and_no_other_process(tmp_path: Path) -> None:
     sockets = tmp_path / "sockets"
     sockets.mkdir()
@@ -94,8 +102,22 @@ def test_leftovers_of_a_dead_supervisor_are_ended_and_no_other_process(tmp_path:
     assert state.read_state(tmp_path) is None
 
 
+def test_leftovers_are_cleared_where_the_disk_has_become_read_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuses(*_: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    (tmp_path / "sockets").mkdir()
+    state.write_state(tmp_path, StackState(ProcessIdentity(1 << 30, 0), "", [], {}, str(tmp_path / "sockets")))
+    monkeypatch.setattr(state, "remove_state", refuses)
+    leftovers.clear_leftovers(tmp_path)
+    assert not (tmp_path / "sockets").exists()
+    assert state.running_stack(tmp_path) is None
+
+
 def test_status_has_every_role_whether_or_not_a_stack_runs() -> None:
-    running = status_facts(stack(me()), Service(), {})
+    running = status_facts(stack(me()), Service(), all_running(stack(me())))
     assert tuple(running) == tuple(status_facts(None, Service(), {})) == (*ROLES, SUPERVISOR)
     assert (running[SUPERVISOR]["pids"], running[SUPERVISOR]["state"]) == ([os.getpid()], "ready")
     assert running["api"] == {"url": "http://127.0.0.1:1", "pids": [7], "state": "ready", "metrics_urls": []}
@@ -115,9 +137,9 @@ def test_a_role_that_runs_but_does_no_work_is_not_ready() -> None:
         program.phase = Phase.READY
     api = running.programs[0]
     service = Service(duties={api.role: Duty("missing", "no sign of life")})
-    assert status_facts(running, service, {})[api.role]["state"] == "missing"
+    assert status_facts(running, service, all_running(running))[api.role]["state"] == "missing"
     api.phase = Phase.CRASHED
-    assert status_facts(running, service, {})[api.role]["state"] == "crashed"
+    assert status_facts(running, service, all_running(running))[api.role]["state"] == "crashed"
 
 
 def test_every_role_with_a_suspended_process_is_shown_so() -> None:
@@ -126,7 +148,9 @@ def test_every_role_with_a_suspended_process_is_shown_so() -> None:
         program.phase = Phase.READY
     for process in (running.supervisor, *running.processes()):
         child = ProcessIdentity(process.pid + 1000, 1)
-        families = {process.pid: {process: Usage(1.0, 1), child: Usage(1.0, 1, is_suspended=True)}}
+        families = all_running(running) | {
+            process.pid: {process: Usage(1.0, 1), child: Usage(1.0, 1, is_suspended=True)}
+        }
         facts = status_facts(running, Service(), families)
         (wrong,) = [role for role, fact in facts.items() if fact["state"] == "suspended"]
         assert process.pid in facts[wrong]["pids"]  # type: ignore[operator]

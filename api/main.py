@@ -5,9 +5,10 @@ import gc
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Final
+from functools import partial
+from typing import Final, TypeVar
 
 from fastapi import FastAPI
 
@@ -55,10 +56,11 @@ from shared.observability.metrics_server import serve_metrics
 from shared.observability.tracing.starting import start_tracing
 from shared.presentation.stream_tokens import StreamTokens
 from shared.queue.producer.producer import connect_producer
-from shared.queue.producer.server import Server
 from shared.storage.engine import make_engine
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 ROUTE_MODULES: Final = (
     predictions,
@@ -98,8 +100,8 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
             stack.callback(app.state.tracing.close)
         stack.callback(serve_metrics(app.state.metrics.registry, settings.read(settings.Metrics)))
         producer = await stack.enter_async_context(connect_producer(redis_settings))
-        await wait_for_redis(producer.server)
-        await refuse_unsafe_eviction(producer.server)
+        await once_redis_answers(producer.server.wait_for_writes)
+        await once_redis_answers(partial(refuse_unsafe_eviction, producer.server))
         database = settings.read(settings.Database)
         engine = make_engine(database, statement_timeout=database.timeout, connections=connections(database.pool_size))
         stack.callback(engine.dispose)
@@ -135,7 +137,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
             body_memory=BodyMemory(intake),
             reading_turns=ReadingTurns(),
             file_turn=asyncio.Lock(),
-            tokens=StreamTokens(await producer.server.stream_secret()),
+            tokens=StreamTokens(await once_redis_answers(producer.server.stream_secret)),
             draining=app.state.draining,
             metrics=app.state.metrics,
             submissions=SubmissionCounter(app.state.metrics.submissions),
@@ -161,15 +163,16 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
 
 
-async def wait_for_redis(server: Server) -> None:
-    """Return when Redis takes writes; a gateway that starts before its Redis is no failure. Each try takes seconds."""
+async def once_redis_answers(ask: Callable[[], Awaitable[T]]) -> T:
+    """Return what `ask` does, which is repeated while Redis is away, hangs or refuses; each try takes seconds.
+
+    A gateway that starts before its Redis is no failure, nor one whose Redis pauses in the middle of its start.
+    """
     while True:
         try:
-            await server.wait_for_writes()
+            return await ask()
         except StorageUnavailable as error:
             log.warning("waiting_for_redis", extra={"reason": error.reason or "it can't be reached"})
-        else:
-            return
 
 
 class WrongServer(SystemExit):

@@ -13,6 +13,7 @@ from api.state.threads import in_thread
 from shared.domain.api_keys import Caller, key_digest
 from shared.domain.errors import StorageUnavailable, Unauthorized
 from shared.storage import api_keys
+from shared.storage.refusals import describe
 
 
 class ApiKeys:
@@ -61,7 +62,8 @@ class ApiKeys:
             async with asyncio.timeout(self._longest):
                 self._edition, self._callers = await in_thread(self._thread, self._read)
         except (SQLAlchemyError, TimeoutError) as error:
-            raise StorageUnavailable(store="postgres", retry_after=timedelta(seconds=2)) from error
+            reason = describe(error)
+            raise StorageUnavailable(store="postgres", retry_after=timedelta(seconds=2), reason=reason) from error
         if self._edition != before:
             self._open_requests.cut(where=self._is_revoked, why=_revoked)
 

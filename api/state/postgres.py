@@ -13,6 +13,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from api.state.gateway import Gateway
 from api.state.threads import in_thread
 from shared.domain.errors import StorageUnavailable
+from shared.storage.refusals import describe
 
 T = TypeVar("T")
 
@@ -45,8 +46,8 @@ async def ask_postgres(
             return await in_thread(pool or gate.threads.asks, with_a_connection)
     except TimeoutError:
         raise _unavailable("gives no answer") from None
-    except (DBAPIError, PoolTimeout):
-        raise _unavailable() from None
+    except (DBAPIError, PoolTimeout) as error:
+        raise _unavailable(describe(error)) from None
 
 
 def _unavailable(reason: str = "") -> StorageUnavailable:

@@ -16,7 +16,7 @@ import pytest
 import redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from api.main import wait_for_redis
+from api.main import once_redis_answers
 from api.state.job_waiters import JobWaiters
 from shared.domain.errors import StorageUnavailable
 from shared.domain.identifiers import PredictionId
@@ -286,7 +286,7 @@ def test_a_gateway_started_on_a_replica_waits_until_it_accepts_writes(server: Re
     async def claim(pipeline: Pipeline) -> None:
         with server.client() as operator:
             with as_replica(operator):
-                starting = asyncio.create_task(wait_for_redis(Server(pipeline)))
+                starting = asyncio.create_task(once_redis_answers(Server(pipeline).wait_for_writes))
                 await asyncio.sleep(1)  # longer than a command is tried for
                 assert not starting.done()
             await asyncio.wait_for(starting, LIMIT)

@@ -1,5 +1,6 @@
 """The gateway's process: on a Unix socket, on an address that is taken, and started with another server's command."""
 
+import asyncio
 import os
 import signal
 import socket
@@ -12,8 +13,9 @@ import httpx
 import pytest
 
 from api.server import START_FAILED
+from tests.support.relay import Relay
 from tests.support.servers import RedisServer
-from tests.support.waiting import LIMIT, until
+from tests.support.waiting import LIMIT, until, until_async
 
 COMMAND = (sys.executable, "-m", "api.server")
 
@@ -64,6 +66,51 @@ def test_a_gateway_waiting_for_redis_stops_when_told_to(tmp_path: Path, stop: si
         finally:
             process.kill()
     assert b"Traceback" not in log.read_bytes()
+
+
+class Cutting(Relay):
+    """Cuts the connection at commands that hold these bytes, as long as `cuts`; counts them."""
+
+    def __init__(self, directory: Path, *, to: str, at: bytes) -> None:
+        super().__init__(directory, to=to)
+        self._at = at
+        self.cuts, self.cut = True, 0
+
+    def passes(self, data: bytes) -> bool:
+        """Tell whether a client's bytes reach the server."""
+        is_cut = self.cuts and self._at in data
+        self.cut += is_cut
+        return not is_cut
+
+
+@pytest.mark.parametrize("command", [b"\r\nDEL\r\n", b"\r\nINFO\r\n", b"SET\r\n$13\r\nsecret", b"GET\r\n$13\r\nsecret"])
+def test_a_redis_that_is_lost_in_the_middle_of_its_start_ends_no_gateway(
+    redis_server: RedisServer, short_directory: Callable[[], Path], command: bytes
+) -> None:
+    """A busy machine does that by itself: Redis answers one command in time, and not the next."""
+
+    async def claim() -> None:
+        folder = short_directory()
+        log, path = folder / "log", folder / "api.sock"
+        async with Cutting(folder, to=redis_server.url, at=command) as relay:
+            environment = {
+                "DARKROOM_REDIS_URL": relay.url, "DARKROOM_REDIS_TIMEOUT": "0.5", "DARKROOM_SERVER_SOCKET": str(path),
+            }  # fmt: skip
+            with (
+                log.open("wb") as lines,
+                subprocess.Popen(COMMAND, env=os.environ | environment, stderr=lines) as one,  # noqa: ASYNC220  at once
+            ):
+                try:
+                    await until_async(
+                        lambda: one.poll() is not None or (relay.cut and b"waiting_for_redis" in log.read_bytes())
+                    )
+                    relay.cuts = False
+                    await until_async(lambda: one.poll() is not None or path.exists())
+                    assert one.poll() is None, log.read_text()
+                finally:
+                    one.kill()
+
+    asyncio.run(claim())
 
 
 def test_uvicorns_own_command_is_refused_with_one_line() -> None:

@@ -40,6 +40,16 @@ class Window(NamedTuple):
         """Left, top, right and bottom."""
         return self.left, self.top, self.left + self.width, self.top + self.height
 
+    def within(self, size: tuple[int, int]) -> "Window":
+        """Return what of it lies within a picture of this width and height."""
+        left, top, right, bottom = self.box
+        left, top, right, bottom = max(left, 0), max(top, 0), min(right, size[0]), min(bottom, size[1])
+        return Window(left, top, right - left, bottom - top)
+
+    def seen_from(self, other: "Window") -> "Window":
+        """Return it in the pixels of another window."""
+        return Window(self.left - other.left, self.top - other.top, self.width, self.height)
+
 
 def window(resized: tuple[int, int], spec: ImageSpec) -> Window:
     """Return which part of an image resized to this width and height is the input."""

@@ -18,6 +18,7 @@ from shared.image_files.formats import identify_format, read_header
 from shared.image_files.header import BrokenImageError
 from worker.decode.geometry import Window, resized_size, window
 from worker.decode.image_loading import Undecodable, check_pixels, error_text, load_image
+from worker.decode.resampling import resized_window
 from worker.decode.sized_pixels import SizedPixels
 
 if TYPE_CHECKING:
@@ -26,14 +27,6 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_RESAMPLING: Final = {
-    "nearest": Image.Resampling.NEAREST,
-    "bilinear": Image.Resampling.BILINEAR,
-    "bicubic": Image.Resampling.BICUBIC,
-    "box": Image.Resampling.BOX,
-    "hamming": Image.Resampling.HAMMING,
-    "lanczos": Image.Resampling.LANCZOS,
-}
 _ORIENTATION: Final = 0x0112
 _TRANSPOSITIONS: Final = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -62,12 +55,12 @@ def resize_and_crop(image: Image.Image, spec: ImageSpec, *, max_pixels: int) -> 
     """Return the pixels (height, width, channels) of an image of mode RGB or L, in the spec's mode and input size."""
     now = image.size  # read once: Pillow computes it at each reading
     size = resized_size(now, spec)
-    if size != now:
-        # A strip of 1 x 50,000,000 pixels is within the limit only until its shorter side becomes 256.
-        check_pixels(*size, max_pixels=max_pixels)
-        image = image.resize(size, _RESAMPLING[spec.interpolation])
     part = window(size, spec)
-    if part != (0, 0, *size):
+    if size != now:
+        kept = part.within(size)
+        image = resized_window(image, size, kept, spec.interpolation, max_pixels=max_pixels)
+        part = part.seen_from(kept)
+    if part != (0, 0, *image.size):
         image = _cut(image, part, spec)
     # A fifth faster than np.asarray on 32x32, which builds an interface dictionary to reach the same bytes.
     pixels = np.frombuffer(image.tobytes("raw", spec.mode), np.uint8)

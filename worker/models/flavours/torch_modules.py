@@ -9,7 +9,9 @@ from torch.export.passes import move_to_device_pass
 
 from worker.models.devices import is_gpu
 from worker.models.failure_text import failure_text
+from worker.models.flavours.batch_norms import fold_batch_norms
 from worker.models.flavours.compiled_packages import is_compiled_package, load_compiled
+from worker.models.flavours.graph_calls import arguments_of
 from worker.models.flavours.input_form import InputForm, shape_of, signature_form
 from worker.models.flavours.loaded_flavour import LoadedFlavour, fixed_batch_warnings
 from worker.models.forward_function import Forward
@@ -69,6 +71,8 @@ def _load_exported_version(path: str, exported: Path, *, device: str) -> LoadedF
         module = mlflow.pytorch.load_model(path)
     if is_gpu(device):
         module = load_exported(exported, device=device)
+    else:
+        fold_batch_norms(module)
     form = _graph_form(module)
     adapted = _adapted(module, form)
     return LoadedFlavour(
@@ -146,10 +150,8 @@ def _training_warnings(module: torch.fx.GraphModule) -> tuple[str, ...]:
 
 def _trains(node: torch.fx.Node) -> bool:
     """Tell whether a call in a graph has an argument `train` or `training`, and that is true."""
-    if not isinstance(node.target, torch._ops.OpOverload):  # noqa: SLF001  nothing public has the arguments' names
-        return False
-    named = dict(zip((one.name for one in node.target._schema.arguments), node.args, strict=False))  # noqa: SLF001
-    return any({**named, **node.kwargs}.get(name) is True for name in ("train", "training"))
+    arguments = arguments_of(node)
+    return any(arguments.get(name) is True for name in ("train", "training"))
 
 
 def _parameters_type(module: torch.nn.Module) -> torch.dtype | None:

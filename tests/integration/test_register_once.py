@@ -110,6 +110,12 @@ def repeat(url: str, name: str) -> None:
 
 
 def test_whichever_line_it_is_killed_at_the_next_call_leaves_one_run_one_model_and_one_version(url: str) -> None:
+    # What it opens once and compiles of SQL is most of its time: each process has it, and connections of its own.
+    assert register(url, "dogs")[0] == "1"
+    client = registry_client(url)
+    for store in (client._tracking_client.store, client._get_registry_client().store):
+        store.engine.dispose()
+
     def killed(place: int) -> None:
         end_at(place, lambda: os.kill(os.getpid(), signal.SIGKILL))
         register(url, f"pets-{place}")

@@ -49,11 +49,14 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @pytest.fixture
 def make_stack(tmp_path: Path) -> Iterator[Callable[..., Stack]]:
-    """Make another stack, not started: `make_stack(home=None, environment=None)`; stopped after the test."""
+    """Make another stack, not started: `make_stack(home=None, environment=None, forked=…)`; stopped after the test."""
     made: list[Stack] = []
 
-    def make(home: Path | None = None, *, environment: dict[str, str] | None = None) -> Stack:
-        made.append(Stack(home or tmp_path / f"home{len(made)}", port=free_port(), environment=environment))
+    def make(
+        home: Path | None = None, *, environment: dict[str, str] | None = None, forked: Forked = Forked.NONE
+    ) -> Stack:
+        home = home or tmp_path / f"home{len(made)}"
+        made.append(Stack(home, port=free_port(), environment=environment, forked=forked))
         return made[-1]
 
     yield make

@@ -16,6 +16,7 @@ import pytest
 
 from cli.stack.supervisor.identity import ProcessIdentity
 from cli.stack.supervisor.state import Phase, running_stack
+from tests.support.program_forks import Forked
 from tests.support.waiting import LIMIT, until
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ def test_audit_finds_nothing_after_the_tests_before(stack: "Stack") -> None:
 def test_a_role_that_does_not_start_is_named_with_the_end_of_its_log(make_stack: Callable[..., "Stack"]) -> None:
     for seconds in (4, 16, 64):
         nowhere = {"DARKROOM_REGISTRY_URL": "http://127.0.0.1:1", "DARKROOM_LOCAL_START_TIMEOUT": str(seconds)}
-        stack = make_stack(environment=nowhere)
+        stack = make_stack(environment=nowhere, forked=Forked.ALL)
         done = stack.darkroom("up", "--detach", "--port", str(stack.port), "--model", "other", expect=1)
         assert f"Not everything is ready after {seconds} s" in done.stderr
         if f"The end of {stack.home}/logs/predict.log:" in done.stderr:

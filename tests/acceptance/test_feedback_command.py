@@ -5,6 +5,7 @@ import queue
 import re
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,16 +18,21 @@ import pytest
 
 from cli.client import Patience
 from cli.feedback import run
-from cli.feedback.run import LINES_AT_ONCE
 from cli.terminal.refused import Refused
 from tests.support.api_client import Door
-from tests.support.stack import COMMAND
 from tests.support.waiting import LIMIT
 
 if TYPE_CHECKING:
     from tests.support.stack import Stack
 
-PARTS = 3
+PARTS, LINES_AT_ONCE = 3, 500
+SMALL_PARTS = f"""
+from cli.feedback import run
+run.LINES_AT_ONCE = {LINES_AT_ONCE}
+from cli.main import app
+app()
+"""
+"""`darkroom`, which makes parts of 500 lines: 5,000 would say no more of a run that is stopped."""
 LABELS = ("1", "2", "3")
 IMAGES = 4
 
@@ -131,7 +137,7 @@ def expected() -> list[str]:
 
 def start(file: Path, url: str, home: Path) -> "subprocess.Popen[str]":
     environment = os.environ | {"DARKROOM_URL": url, "DARKROOM_HOME": str(home)}
-    command = [COMMAND, "feedback", str(file)]
+    command = [sys.executable, "-c", SMALL_PARTS, "feedback", str(file)]
     return subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
@@ -184,6 +190,7 @@ def test_a_gateway_that_stays_away_ends_it_with_what_is_used(
 ) -> None:
     monkeypatch.setenv("DARKROOM_API_KEY", "")
     monkeypatch.setattr(run, "LASTING", Patience(tries=5))
+    monkeypatch.setattr(run, "LINES_AT_ONCE", LINES_AT_ONCE)
     with between(stack.url) as gateway:
         gateway.most = 1
         monkeypatch.setenv("DARKROOM_URL", gateway.url)

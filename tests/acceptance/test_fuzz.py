@@ -23,7 +23,8 @@ from tests.support.extra_processes import ClosedGateway
 from tests.support.receivers import receiving
 from tests.support.stack import ENVIRONMENT
 
-CONFIGURATION = Path(__file__).parents[1] / "support" / "schemathesis.toml"
+ROOT = Path(__file__).parents[2]
+CONFIGURATION = ROOT / "tests" / "support" / "schemathesis.toml"
 NAME = Owner("schemathesis")
 # Far above the load: every answer has rate-limit headers, and none is refused.
 LIMITS = ("--rate", "100000/s", "--max-inflight", "100000")
@@ -51,8 +52,12 @@ def fuzz(
         *("--checks", "all", "--no-color", "--report", "ndjson", "--report-ndjson-path", str(report)),
         *(("--header", f"Authorization: Bearer {key}") if key else ()),
     ]
-    path = filter(None, [str(CONFIGURATION.parents[2]), ENVIRONMENT.get("PYTHONPATH")])
-    environment = ENVIRONMENT | {"FUZZING_HOOK": hook, "FUZZING_KEY_ID": key_id, "PYTHONPATH": os.pathsep.join(path)}
+    path = filter(None, [str(ROOT), ENVIRONMENT.get("PYTHONPATH")])
+    environment = ENVIRONMENT | {
+        "FUZZING_HOOK": hook, "FUZZING_KEY_ID": key_id, "PYTHONPATH": os.pathsep.join(path),
+        # Hypothesis' tables of Unicode, which are made in seconds where they are not found.
+        "HYPOTHESIS_STORAGE_DIRECTORY": str(ROOT / ".hypothesis"),
+    }  # fmt: skip
     done = subprocess.run(
         command, env=environment, cwd=folder, capture_output=True, text=True, timeout=570, check=False
     )

@@ -15,7 +15,6 @@ from sqlalchemy import Engine
 
 from api.batches.writer import CHUNK_ITEMS
 from api.predictions import export, listing
-from api.predictions.listing import list_predictions
 from api.state.postgres_pages import PIECE, rows_of_piece
 from shared.domain.identifiers import OrderedIds, Owner
 from shared.domain.model_route import Route
@@ -233,7 +232,7 @@ def test_a_page_that_found_too_few_in_its_time_goes_on_with_the_next(
     serve: Serve, engine: Engine, digits: Route, mixed: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However few rows are read at a time, pages that follow `next` have every match once, those in Redis too."""
-    monkeypatch.setitem(list_predictions.__kwdefaults__, "longest", timedelta(0))
+    monkeypatch.setattr("api.predictions.listing.LONGEST_SEARCH", timedelta(0))
     monkeypatch.setitem(storage.list_predictions.__kwdefaults__, "most_read", 10)
 
     async def claim(client: httpx.AsyncClient) -> None:

@@ -42,7 +42,8 @@ def show_route(route: Route, listed: Listed) -> None:
 def _row(route: Route, version: Version) -> tuple[str, ...]:
     aliases = ", ".join(alias for alias, number in sorted(route.aliases.items()) if number == version.number)
     if not version.was_loaded:
-        return version.number, aliases or NONE, NONE, NONE, "not loaded yet", version.created_at
+        unloaded = "can't be loaded" if version.number in route.failed else "not loaded yet"
+        return version.number, aliases or NONE, NONE, NONE, unloaded, version.created_at
     computes = f"{version.decode}, {version.precision}"
     if version.agreement:
         computes += f", agrees {version.agreement.top1:.2%}"

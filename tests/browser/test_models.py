@@ -181,6 +181,28 @@ def test_who_is_no_admin_changes_nothing(open_console: "Callable[[str], Console]
     expect(page.get_by_role("button", name="Promote…")).to_have_count(0)
 
 
+@pytest.fixture
+def unloadable(stack: Stack, door: Door) -> "Iterator[str]":
+    """A model whose only version has no files, and which workers have tried to load."""
+    url, name = stack.environment["DARKROOM_REGISTRY_URL"], "unloadable"
+    client = mlflow_tracking.MlflowClient(url, url)
+    client.create_registered_model(name)
+    client.create_model_version(name, f"{client.get_model_version_download_uri(NAME, '1')}/nothing")
+    client.set_registered_model_alias(name, "champion", "1")
+    tried = lambda: door.http.get(f"/v1/models/{name}").json().get("failed_versions")  # noqa: E731
+    until(tried, seconds=60, what="workers have tried to load it")
+    yield name
+    client.delete_registered_model(name)
+
+
+def test_a_version_that_cannot_be_loaded_is_not_one_that_is_loaded_soon(console: Console, unloadable: str) -> None:
+    page = console.open(f"#/models/{unloadable}")
+    expect(page.get_by_role("region", name="Versions")).to_contain_text("can't be loaded")
+    report = page.get_by_role("region", name="Report")
+    expect(report).to_contain_text("Nothing predicted in this time")
+    expect(report).not_to_contain_text("darkroom submit")
+
+
 def test_an_unknown_model_is_answered_in_the_apis_words(console: Console) -> None:
     console.expect(r"status of 404")
     page = console.open("#/models/cats")

@@ -26,7 +26,7 @@ def seeded(door: Door) -> dict[str, str]:
         ids[task] = door.predicted(renewed(grey_png(7)), model=task)["id"]
     failed = door.submit(undecodable_png(), headers={"Prefer": "wait=20"}, model="lit-classification")
     assert failed.json()["status"] == "failed", failed.text
-    ids["failed"] = failed.json()["id"]
+    ids["failed"], ids["error"] = failed.json()["id"], failed.json()["error"]
     return ids
 
 
@@ -37,6 +37,7 @@ def test_filters_stand_in_the_address_and_lead_to_what_matches(console: Console,
     console.look("predictions")
     page.get_by_label("State").select_option("failed")
     expect(rows.filter(has_text=seeded["failed"][-6:])).to_be_visible()
+    expect(rows.filter(has_text=seeded["failed"][-6:])).to_contain_text(f"undecodable_image {seeded['error']}")
     expect(rows.filter(has_text="succeeded")).to_have_count(0)
     assert "status=failed" in page.url
     page.get_by_role("button", name="Clear 1").click()

@@ -302,6 +302,18 @@ def test_a_promotion_that_a_pin_overrules_is_told_at_once(
     assert str(registry.client.get_registered_model(NAME).aliases["champion"]) == "2"
 
 
+def test_a_version_that_cannot_be_loaded_is_shown_as_one(
+    published: Callable[..., None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    published(aliases={}, versions={ONE.number: ONE, TWO.number: TWO}, failed={ONE.number: "ModelError: no labels"})
+    run.show_model(tmp_path, NAME)
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert [line.partition("–")[2] for line in lines if line.startswith(("1 ", "2 "))] == [
+        " – – not loaded yet 2026-01-31T12:00:00Z",
+        " – – can't be loaded 2026-01-31T12:00:00Z",
+    ]
+
+
 def test_a_model_is_shown_with_its_versions_warnings_and_failures(
     published: Callable[..., None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

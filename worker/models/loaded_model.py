@@ -23,6 +23,7 @@ from worker.models.outputs.labels import unique_labels
 from worker.models.outputs.probabilities import already_probabilities
 from worker.models.outputs.writer import Output
 from worker.models.own_modules import OwnModules
+from worker.models.process_settings import noted_changes
 from worker.models.refused_input import note_input
 
 _EXACT: Final = ChosenMode(*REFERENCE, agreement=None)
@@ -126,15 +127,20 @@ class LoadedModel:
     def warm_up(self, batch_size: int) -> None:
         """Predict noise, one image and then more: the first passes are slow, and should not be those of real images.
 
-        Between passes the device is given up, for images of the version that serves. Checks, too, that the version's
+        Between passes the device is given up, for images of the version that serves. What they change for the whole
+        process is added to the warnings. Checks, too, that the version's
         outputs fit its task and labels. Raises as `predict` does, and the error of an image that has no output; except
         that a batch that needs too much memory is halved.
         """
         try:
-            self._warm_up(batch_size)
+            with noted_changes() as changed:
+                self._warm_up(batch_size)
         except Exception as error:
             note_input(error, self.spec)
             raise
+        if changed:
+            told = f"each pass of it changes {', '.join(changed)} for every model of the process, which is undone"
+            self.warnings = (*self.warnings, told)
 
     def _warm_up(self, batch_size: int) -> None:
         largest = self._forward.largest_pass

@@ -160,6 +160,7 @@ Where a worker read those of two models at once, one failed with an AssertionErr
 _kept: Final[dict[str, Any]] = {}
 """The settings, by name, as they were before the process' first version was read."""
 _told: Final[set[str]] = set()
+_notes: Final = threading.local()
 
 
 @contextmanager
@@ -202,9 +203,22 @@ def kept_in_a_pass(own: OwnModules | None = None) -> Iterator[None]:
             # While files are read a library may have changed something for that long, and sets it back itself.
             if not _READING.locked():
                 changed += _set_back()
+            if (noted := getattr(_notes, "changed", None)) is not None:
+                noted += [name for name in changed if name not in noted]
             if new := [name for name in changed if name not in _told]:
                 _told.update(new)
                 log.warning("model_changed_process", extra={"settings": ", ".join(new)})
+
+
+@contextmanager
+def noted_changes() -> Iterator[list[str]]:
+    """Return, after the block, the names of what passes of this thread changed in it and was set back."""
+    changed: list[str] = []
+    _notes.changed = changed
+    try:
+        yield changed
+    finally:
+        _notes.changed = None
 
 
 def _values() -> dict[str, Any]:

@@ -5,6 +5,7 @@ Over 300 lines: every flavour and kind of output is a test of its own, with one 
 
 import importlib
 import json
+import socket
 import threading
 import warnings
 from collections.abc import Callable
@@ -29,6 +30,7 @@ cpu_forward = deferred("worker.models.cpu.forward")
 devices = deferred("worker.models.devices")
 loaded_model = deferred("worker.models.loaded_model")
 loading = deferred("worker.models.loading")
+process_settings = deferred("worker.models.process_settings")
 output_readers = deferred("worker.models.outputs.readers")
 torch_modules = deferred("worker.models.flavours.torch_modules")
 pytestmark = pytest.mark.xdist_group("torch")  # one process runs them all, and no other imports torch and MLflow
@@ -375,3 +377,18 @@ def test_auto_selects_a_gpu_if_there_is_one() -> None:
 def test_an_absent_device_is_an_invalid_setting(device: str) -> None:
     with pytest.raises(SettingsError, match="DARKROOM_PREDICT_DEVICE"):
         devices.choose_device(device)
+
+
+def test_a_version_whose_passes_change_the_process_says_so_in_its_warnings(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forward(images: Any) -> Any:
+        socket.setdefaulttimeout(1)
+        return images[:, 0, 0, :4] * 10
+
+    monkeypatch.delenv("PYTEST_CURRENT_TEST")
+    with process_settings.kept_while_reading(Path("/a version's folder"), threads=1):
+        pass
+    changing, quiet = made(forward), made(lambda images: images[:, 0, 0, :4] * 10)
+    for model in (changing, quiet):
+        model.warm_up(8)
+    assert [one for one in changing.warnings if "the default timeout of sockets" in one and "undone" in one]
+    assert not [one for one in quiet.warnings if "undone" in one]

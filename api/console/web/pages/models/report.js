@@ -14,6 +14,7 @@ export function Report({ model, query }) {
   const since = query.since ?? "24h";
   const path = `v1/models/${encodeURIComponent(model.name)}/report`;
   const { data, error, refresh } = useLive(path, { since }, { every: 15_000 });
+  const serves = model.pipeline || Object.keys(model.traffic).length > 0;
   const sides = chosen(data?.versions ?? [], query);
   const set = (changed) => go(to("models", [model.name], { since, a: query.a, b: query.b, ...changed }), { replace: true });
   const options = (data?.versions ?? []).map((one) => [id(one), `version ${one.version}, ${one.variant} (${number(one.count)})`]);
@@ -28,8 +29,8 @@ export function Report({ model, query }) {
     </div>
     <${ErrorNotice} error=${error} onRetry=${refresh} />
     ${!data && !error && html`<${Loading} />`}
-    ${data && !sides.length && html`<${EmptyState} icon="models" title="Nothing predicted in this time" command=${`darkroom submit --wait --model ${model.name} picture.png`}>
-      A report needs predictions. Choose a longer time, or send some.
+    ${data && !sides.length && html`<${EmptyState} icon="models" title="Nothing predicted in this time" command=${serves ? `darkroom submit --wait --model ${model.name} picture.png` : undefined}>
+      A report needs predictions. Choose a longer time${serves ? ", or send some" : ""}.
     <//>`}
     ${sides.length > 0 && html`<${Sides} report=${data} sides=${sides} />`}
   </section>`;

@@ -25,6 +25,7 @@ export function Versions({ model }) {
 function Version({ model, version, mlflow }) {
   const metrics = Object.entries(version.metrics);
   const parameters = Object.entries(version.parameters);
+  const unloaded = model.failed_versions.some((one) => one.version === version.version) ? "can't be loaded" : "not loaded yet";
   const page = mlflow && `${mlflow.replace(/\/$/, "")}/#/models/${encodeURIComponent(model.name)}/versions/${version.version}`;
   return html`<li class="version">
     <div class="version-head">
@@ -33,7 +34,7 @@ function Version({ model, version, mlflow }) {
       <span class="soft" title=${instant(version.created_at)}><${Ago} at=${version.created_at} /></span>
       ${page && html`<a class="version-link" href=${page} target="_blank" rel="noopener">MLflow<${Icon} name="external" size=${14} /></a>`}
     </div>
-    <p class="soft">${[version.task, version.num_classes ? `${version.num_classes} classes` : "", version.precision, version.decode && `${version.decode} decoding`].filter(Boolean).join(" · ") || "not loaded yet"}
+    <p class="soft">${[version.task, version.num_classes ? `${version.num_classes} classes` : "", version.precision, version.decode && `${version.decode} decoding`].filter(Boolean).join(" · ") || unloaded}
       ${version.agreement && html` · best class as in fp32 on ${percent(version.agreement.top1)} of ${number(version.agreement.images)} photographs`}</p>
     ${metrics.length > 0 && html`<dl class="metrics">${metrics.map(([name, value]) => html`<div><dt>${name}</dt><dd>${number(value, 4)}</dd></div>`)}</dl>`}
     ${version.warnings.map((text) => html`<p class="mild with-icon"><${Icon} name="warning" size=${16} />${text}</p>`)}

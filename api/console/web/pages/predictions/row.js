@@ -6,7 +6,7 @@ import { summary } from "../../parts/output.js";
 import { StatusBadge } from "../../parts/status-badge.js";
 
 export function Row({ one, open, href }) {
-  const words = one.status === "failed" ? one.error_code ?? "failed" : summary(one.output);
+  const words = one.status === "failed" ? html`${one.error_code ?? "failed"} <span class="soft">${one.error}</span>` : summary(one.output);
   return html`<a class=${`prediction-row${open ? " prediction-row-open" : ""}`} href=${href} aria-current=${open ? "true" : undefined}>
     <${StatusBadge} status=${one.status} />
     <span class="row-answer">${words || html`<span class="soft">${one.status === "canceled" ? "canceled" : "waiting"}</span>`}</span>

@@ -42,7 +42,17 @@ def _embedding(output: Any) -> str:
 
 
 def _detection(output: Any) -> str:
-    return _joined([f"{found['label']} {found['score']:.3f}" for found in output["detections"]])
+    crops = _crops(output.get("pipeline"))
+    found = [f"{one['label']} {one['score']:.3f}" for one in output["detections"]]
+    return _joined([f"{one} > {crops[number]}" if number in crops else one for number, one in enumerate(found)])
+
+
+def _crops(pipeline: Any) -> dict[int, str]:
+    """Return what the second step of a chain says of each box that went on, by the box' place."""
+    results = [
+        one for step in (pipeline or {}).get("steps", ()) for one in step.get("results", ()) if "detection" in one
+    ]
+    return {one["detection"]: one.get("error_code") or output_line(one["output"]).replace("  ", " ") for one in results}
 
 
 def _segmentation(output: Any) -> str:

@@ -45,3 +45,14 @@ def test_an_object_that_only_resembles_an_output_is_shown_as_json(output: Any) -
 
 def test_a_long_object_is_cut() -> None:
     assert len(output_line({"text": "x" * 1_000_000})) < 250
+
+
+def test_what_a_chain_says_of_a_box_is_behind_it() -> None:
+    boxes = [{"label": label, "score": 0.5, "box": [0, 0, 1, 1]} for label in ("zero", "two", "one")]
+    results = [
+        {"detection": 1, "output": {"predicted_class": "cat", "confidence": 0.25, "probabilities": {}}},
+        {"detection": 2, "error": "ValueError: too small", "error_code": "model_error"},
+    ]
+    pipeline = {"steps": [{"models": []}, {"crop": True, "results": results}], "degraded": False}
+    expected = "zero 0.500, two 0.500 > cat 0.250, one 0.500 > model_error"
+    assert output_line({"detections": boxes, "pipeline": pipeline}) == expected

@@ -56,14 +56,9 @@ def configuration() -> dict[str, Any]:
             bells.WEBHOOK_TASK: {"queue": keys.WEBHOOK_QUEUE},
             SWEEP_TASK: {"queue": keys.UPKEEP_QUEUE},
         },
-        "beat_schedule": {
-            "sweep": {
-                "task": SWEEP_TASK,
-                "schedule": Interval(SWEEP_PAUSE_SECONDS),
-                # Without workers, sweeps would pile up in the queue; an old one has no use.
-                "options": {"expires": SWEEP_PAUSE_SECONDS * 5},
-            },
-        },
+        "beat_schedule": {"sweep": {"task": SWEEP_TASK, "schedule": Interval(SWEEP_PAUSE_SECONDS)}},
+        # By name, so that workers need not import it.
+        "beat_scheduler": "worker.process.beat_scheduler:SteadyScheduler",
     }
 
 

@@ -55,10 +55,6 @@ def check_in_this_process(*words: object) -> int:
     return 0
 
 
-# It imports MLflow and torch, which a process of the run has for others.
-imports_torch = pytest.mark.xdist_group("registry")
-
-
 @pytest.mark.usefixtures("registry")
 def test_a_version_that_serves_is_shown_with_its_output(
     mlflow_store: "MlflowStore", tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -138,7 +134,7 @@ def test_a_logged_model_s_folder_is_checked_without_a_registry(
         check(tmp_path / "home", str(tmp_path), image=None, install=False)
 
 
-@imports_torch
+@pytest.mark.xdist_group("registry")  # MLflow and torch are imported there
 def test_rows_that_are_mixed_up_are_warned_of_and_labels_forge_no_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -187,7 +183,7 @@ def test_what_libraries_print_is_shown_where_the_check_fails_alone(
     assert "\033" not in told.err
 
 
-@imports_torch
+@pytest.mark.xdist_group("registry")  # MLflow and torch are imported there
 def test_the_process_that_checks_prints_what_it_found_alone(tmp_path: Path) -> None:
     """Whatever a model's code prints, from Python or from C, is not on standard output."""
     import mlflow  # noqa: PLC0415  takes seconds

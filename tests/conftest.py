@@ -47,8 +47,9 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(folder)
         config.option.basetemp = config.option.basetemp or folder.path / "t"  # its own would be a longer path
     os.environ.update(ENOUGH_TIME)
-    # A shell starts background jobs with SIGINT ignored, and the processes that tests interrupt would inherit that.
+    # A shell starts background jobs with these ignored, and the processes that tests interrupt would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -87,7 +88,6 @@ def pytest_report_to_serializable() -> Generator[None, dict[str, Any] | None, di
 
 
 IMPORTED_WHILE_COLLECTING = pytest.StashKey[frozenset[str]]()
-
 
 # Importing makes no garbage to speak of, and what was imported stays: looking through it took the unit tests 8 of 55 s.
 gc.disable()

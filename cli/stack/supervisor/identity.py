@@ -28,6 +28,14 @@ class ProcessIdentity:
         found = birth_ticks(pid) if _PROC.exists() else _microseconds(pid)
         return None if found is None else cls(pid, found)
 
+    @classmethod
+    def of_child(cls, pid: int) -> Self:
+        """Return a child, which keeps its pid until it is waited for; `began` is 0 where its start can't be read."""
+        try:
+            return cls.of(pid) or cls(pid, 0)
+        except OSError:  # no file can be opened
+            return cls(pid, 0)
+
     @property
     def is_alive(self) -> bool:
         """Whether this very process still runs."""

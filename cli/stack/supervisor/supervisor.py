@@ -11,6 +11,7 @@ from datetime import timedelta
 from itertools import groupby
 from pathlib import Path
 
+from cli.stack.supervisor.endings import ending, kill_group
 from cli.stack.supervisor.identity import ProcessIdentity
 from cli.stack.supervisor.programs import (
     Program,
@@ -128,11 +129,11 @@ class Supervisor:
                 process = kept.process = await self._spawn(program)
             except (OSError, RuntimeError) as error:
                 return self._crashed(kept, str(error))
-        state.process = _identify(process.pid)
+        state.process = ProcessIdentity.of_child(process.pid)
         self._move(kept, Phase.STARTING)
         readiness = None if program.once else asyncio.create_task(self._become_ready(kept, pid=process.pid))
         code = await process.wait()
-        _kill_group(process.pid)
+        kill_group(process.pid)
         kept.ended_at = time.monotonic()
         if readiness is not None:
             readiness.cancel()
@@ -140,7 +141,7 @@ class Supervisor:
         if program.once and code == 0:
             self._ready(kept)
             return "done"
-        return self._crashed(kept, _words(code))
+        return self._crashed(kept, ending(code))
 
     async def _spawn(self, program: Program) -> asyncio.subprocess.Process:
         """Start the process from this thread: with prctl the kernel ends it when the *thread* that started it dies."""
@@ -215,7 +216,7 @@ class Supervisor:
             with contextlib.suppress(ProcessLookupError):
                 process.send_signal(signal.SIGKILL)
             await process.wait()
-        _kill_group(process.pid)
+        kill_group(process.pid)
         self._move(kept, Phase.STOPPED)
 
     def _ready(self, kept: "_Kept") -> None:
@@ -286,25 +287,3 @@ async def _why_not(program: Program, pid: int) -> str:
         return await asyncio.to_thread(program.probe, pid)
     except Exception as error:  # noqa: BLE001  whatever the client library raises, its server is not ready
         return f"{type(error).__name__}: {error}"
-
-
-def _kill_group(pid: int) -> None:
-    """Kill what a program that has ended left behind, safe to repeat: of a worker, processes that a model started.
-
-    They would hold its memory, and the port of its metrics, which the process that follows would not get.
-    """
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, signal.SIGKILL)
-
-
-def _identify(pid: int) -> ProcessIdentity:
-    """Return a child's identity; its start time is 0 where it can't be read, as where no file can be opened."""
-    try:
-        return ProcessIdentity.of(pid) or ProcessIdentity(pid, 0)
-    except OSError:
-        return ProcessIdentity(pid, 0)
-
-
-def _words(code: int) -> str:
-    """Return how a process ended, in words, from its return code as subprocess gives it."""
-    return f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"

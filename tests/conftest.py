@@ -68,6 +68,13 @@ def _settings_of_a_new_process() -> None:
 
 
 @pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call() -> None:
+    """Let a variable of pytest's have in a test's body what it had in its fixtures: else a model seems to change it."""
+    name = "PYTEST_CURRENT_TEST"
+    os.environ[name] = os.environ.get(name, "").replace("(call)", "(setup)")
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_make_parametrize_id(val: object) -> str | None:
     """Shorten the ids of long parameters: each process of a run sends all ids to the one that distributes the tests."""
     if not isinstance(val, str | bytes) or len(val) <= LONGEST_ID:

@@ -41,7 +41,7 @@ class Stage:
         store.promote("champion", ONE)
         settings = Registry(url=store.url)
         self.client, self.store, self.now = client, store, 1000.0
-        self.reader, self.writer = RegistryReader(settings), DyingWriter(settings)
+        self.reader, self.writer = RegistryReader(settings), DyingWriter(lambda: store.client)
         self.writer.end = Killed()
         registry = RegistryInTurn(self.reader, self.writer, client=client, worker="w", now=lambda: self.now)
         self.mover = CanaryMover(registry, client=client)

@@ -69,11 +69,10 @@ def values() -> dict[str, Any]:
 
 
 @pytest.fixture(autouse=True)
-def before(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+def before() -> dict[str, Any]:
     """Return the settings before a version is read."""
     process_settings._told.clear()
     process_settings._kept.clear()
-    monkeypatch.delenv("PYTEST_CURRENT_TEST")  # pytest changes it after this
     with process_settings.kept_while_reading(FOLDER, threads=1):
         pass
     return values()

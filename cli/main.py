@@ -4,7 +4,7 @@ import sys
 
 
 def app() -> None:
-    """Run the command that the command line names; Ctrl-C while its modules are imported exits 130, without a word.
+    """Run the command that the command line names; Ctrl-C while its modules are imported exits 130 and prints nothing.
 
     So nothing is imported outside: there it would print a traceback.
     """

@@ -42,12 +42,10 @@ def resized_window(
     # A strip of 1 x 50,000,000 pixels is within the limit only until its shorter side becomes 256.
     check_pixels(*size, max_pixels=max_pixels)
     resampling, reach = _FILTERS[interpolation]
-    in_two = (
-        interpolation is not Interpolation.NEAREST and _changes_width_first(image.size, size) and _is_as_two_calls()
-    )
-    if part == (0, 0, *size) or not in_two:
-        resized = image.resize(size, resampling)
-        return resized if part == (0, 0, *size) else resized.crop(part.box)
+    if part == (0, 0, *size):
+        return image.resize(size, resampling)
+    if interpolation is Interpolation.NEAREST or not (_changes_width_first(image.size, size) and _is_as_two_calls()):
+        return image.resize(size, resampling).crop(part.box)
     height = image.height
     first, last = _rows_read(height, size[1], part, reach)
     left, top, right, bottom = part.box

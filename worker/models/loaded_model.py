@@ -127,10 +127,10 @@ class LoadedModel:
     def warm_up(self, batch_size: int) -> None:
         """Predict noise, one image and then more: the first passes are slow, and should not be those of real images.
 
-        Between passes the device is given up, for images of the version that serves. What they change for the whole
-        process is added to the warnings. Checks, too, that the version's
-        outputs fit its task and labels. Raises as `predict` does, and the error of an image that has no output; except
-        that a batch that needs too much memory is halved.
+        Between passes the device is given up, for images of the version that serves. What passes change for the whole
+        process is added to the warnings. Checks, too, that the version's outputs fit its task and labels. Raises as
+        `predict` does, and the error of an image that has no output; except that a batch that needs too much memory is
+        halved.
         """
         try:
             with noted_changes() as changed:

@@ -5,6 +5,7 @@ weights and bias can do (Jacob et al. 2018, arXiv:1712.05877, section 3.2). Sums
 scores change in their last digits.
 """
 
+from operator import attrgetter
 from typing import Any, Final
 
 import torch
@@ -78,9 +79,7 @@ def _float32(module: GraphModule, node: Node) -> torch.Tensor | None:
     """Return the tensor of float32 that a node of the graph reads from the module, None for any other."""
     if node.op != "get_attr":
         return None
-    found: Any = module
-    for part in str(node.target).split("."):
-        found = getattr(found, part)
+    found: Any = attrgetter(str(node.target))(module)
     return found.detach() if isinstance(found, torch.Tensor) and found.dtype is torch.float32 else None
 
 
